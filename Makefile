@@ -1,0 +1,82 @@
+# The commands of this project; `make` alone lists them.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+# One name for one thing: tests, demo and people use the same rig, see tests/rig/README.md.
+RIG    := $(PY) -m tests.rig
+
+.DEFAULT_GOAL := help
+.PHONY: help setup apt demo demo-down cluster-up cluster-down servers-up servers-down test test-fast test-cluster test-e2e \
+        fmt lint types verify generate wheel clean
+
+help:  ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Installing python3-venv"; apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the project and its tools into $(VENV)"
+	@$(PY) -m pip install -q --disable-pip-version-check 'pip==26.3'
+	@$(PY) -m pip install -q --disable-pip-version-check --group dev
+	@$(PY) -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $(READY)
+
+setup: $(READY)  ## Make .venv with the project and its tools
+
+apt: $(READY)  ## Install the Debian packages of the rig (as root; nothing when they are there)
+	@$(RIG) apt
+
+demo: apt  ## The main job on a real Kubernetes: 200 orders through outbox, broker and inbox
+	@$(PY) -m examples.shop.demo
+
+demo-down: $(READY)  ## Take the demo and its cluster down
+	@$(PY) -m examples.shop.demo --down
+
+cluster-up: apt  ## Start the single-node Kubernetes
+	@$(RIG) up
+
+cluster-down: $(READY)  ## Stop it and leave nothing behind
+	@$(RIG) down
+
+servers-up: apt  ## Start RabbitMQ and PostgreSQL on this machine, for work on the library
+	@$(RIG) servers up
+
+servers-down: $(READY)  ## Stop them
+	@$(RIG) servers down
+
+test: apt  ## All tiers: unit, contract, integration, chart, cluster, e2e
+	@$(PY) -m tests.all
+
+test-fast: $(READY)  ## Unit tests only
+	@$(PY) -m pytest tests/unit
+
+test-cluster: apt  ## The operator against a real API server
+	@$(RIG) build && $(PY) -m pytest tests/chart tests/cluster
+
+test-e2e: apt  ## The demo's path and its faults on a real node
+	@$(PY) -m pytest tests/e2e
+
+fmt: $(READY)  ## Format the code
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+lint: $(READY)  ## Style, layers, and that generated files are fresh
+	@$(VENV)/bin/ruff format --check . && $(VENV)/bin/ruff check . && $(VENV)/bin/lint-imports
+	@$(MAKE) --no-print-directory verify
+
+types: $(READY)  ## mypy --strict on our packages
+	@$(VENV)/bin/mypy
+
+generate: $(READY)  ## Make again what is generated: the chart's CRDs and the dashboard
+	@$(PY) -m tools.generate
+
+verify: $(READY)  ## Fail when a generated file differs from its source
+	@$(PY) -m tools.generate --check
+
+wheel: $(READY)  ## Build the wheel into dist/
+	@$(PY) -m pip wheel -q --no-deps --no-build-isolation -w dist .
+
+clean: $(READY)  ## Stop what the rig started and remove its state (caches stay)
+	@$(RIG) down; $(RIG) servers down; rm -rf .rig dist

@@ -1,0 +1,61 @@
+"""Run every tier, side by side where they do not need each other: `make test`.
+
+The node, its images and its tools are built (minutes when nothing is cached, seconds otherwise) while the tiers that need
+only the servers of this machine run. Each group prints pytest's own closing lines; the exit code is 1 when any failed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD_LOG = ROOT / ".rig" / "build.log"
+BUILD_DEADLINE_SECONDS = 40 * 60
+
+LOCAL_TIERS = ("tests/unit", "tests/contract", "tests/integration")
+CLUSTER_TIERS = ("tests/chart", "tests/cluster", "tests/e2e")
+
+
+def main(arguments: list[str]) -> int:
+    """Build in the background, run the local tiers, then those that need what was built."""
+    started = time.monotonic()
+    build = _start_build()
+    codes = [_pytest(LOCAL_TIERS, arguments)]
+    if _build_succeeded(build):
+        codes.append(_pytest(CLUSTER_TIERS, arguments))
+    else:
+        print(f"The rig's build failed, so {', '.join(CLUSTER_TIERS)} could not run:", flush=True)
+        print(BUILD_LOG.read_text()[-8000:], flush=True)
+        codes.append(1)
+    verdict = "every tier passed" if not any(codes) else "a tier failed, see above"
+    print(f"make test: {verdict}, {time.monotonic() - started:.0f} s", flush=True)
+    return int(any(codes))
+
+
+def _start_build() -> subprocess.Popen[bytes]:
+    BUILD_LOG.parent.mkdir(exist_ok=True)
+    print(f"Building the node's programs and images in the background, log in {BUILD_LOG.relative_to(ROOT)}", flush=True)
+    with BUILD_LOG.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.rig", "build"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+        )
+
+
+def _build_succeeded(build: subprocess.Popen[bytes]) -> bool:
+    try:
+        return build.wait(timeout=BUILD_DEADLINE_SECONDS) == 0
+    except subprocess.TimeoutExpired:
+        build.terminate()
+        return False
+
+
+def _pytest(tiers: tuple[str, ...], arguments: list[str]) -> int:
+    """Run pytest on `tiers`; no test collected (exit code 5) is a failure here."""
+    return subprocess.run([sys.executable, "-m", "pytest", *tiers, *arguments], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
