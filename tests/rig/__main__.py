@@ -1,0 +1,53 @@
+"""`python -m tests.rig`: the rig from the command line. See tests/rig/README.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.rig import hostservices
+from tests.rig.packages import install_packages
+from tests.rig.progress import say
+from tests.rig.waiting import RigError
+
+
+def _apt(_: argparse.Namespace) -> None:
+    installed = install_packages()
+    say(f"installed: {' '.join(installed)}" if installed else "all Debian packages are there")
+
+
+def _servers(arguments: argparse.Namespace) -> None:
+    if arguments.action == "down":
+        hostservices.servers_down()
+        return
+    found = hostservices.servers_up() if arguments.action == "up" else hostservices.servers_environment()
+    if not found:
+        raise RigError("the servers do not run: `python -m tests.rig servers up` starts them")
+    for name, value in found.items():
+        print(f"export {name}={value}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.rig", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    apt = commands.add_parser("apt", help="install the missing Debian packages (root)")
+    apt.set_defaults(run=_apt)
+    servers = commands.add_parser("servers", help="RabbitMQ and PostgreSQL on this machine, for people")
+    servers.add_argument("action", choices=["up", "down", "env"])
+    servers.set_defaults(run=_servers)
+    return parser
+
+
+def main() -> int:
+    """Run one command; an error of the rig's is told in plain words and gives exit code 1."""
+    arguments = _parser().parse_args()
+    try:
+        arguments.run(arguments)
+    except RigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
