@@ -1,0 +1,110 @@
+"""Bring the shop up, one step a function, in the order in which `everything` calls them; all may be repeated.
+
+The order matters once: the Subscription is Ready, and so its queue declared, before the first order is placed. A broker
+drops what is sent to a topic that no queue is bound to.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from examples.shop.demo import traffic
+from examples.shop.demo.cluster import OPERATOR, SHOP
+from examples.shop.demo.waits import wait_for, wait_ready
+from tests.rig.progress import say, step
+
+if TYPE_CHECKING:
+    from examples.shop.demo.cluster import Cluster
+
+ROOT = Path(__file__).resolve().parents[3]
+MANIFESTS = ROOT / "examples" / "shop" / "k8s"
+CHART = ROOT / "charts" / "outbox-operator"
+OPERATOR_IMAGE = "localhost/outbox-operator"
+SHOP_IMAGE = "localhost/shop"
+TAG = "dev"
+
+
+def everything(cluster: Cluster) -> None:
+    """Cluster, images, operator, servers, services, and at last our two resources, Ready."""
+    with step("Cluster"):
+        cluster.rig.up()
+    with step("Images"):
+        load_images(cluster)
+    with step("RabbitMQ and PostgreSQL, as pods"):
+        cluster.rig.deploy_servers()
+    with step("Operator, by helm"):
+        install_operator(cluster)
+    with step("The services orders and billing"):
+        install_services(cluster)
+    for name in ("publisher.yaml", "subscription.yaml"):
+        show_and_apply(cluster, MANIFESTS / name)
+    with step("Publisher and Subscription become Ready"):
+        wait_resources_ready(cluster)
+
+
+def load_images(cluster: Cluster) -> None:
+    """Build the operator's image and the shop's and bring them into the cluster."""
+    for tag, dockerfile in ((OPERATOR_IMAGE, "operator/Dockerfile"), (SHOP_IMAGE, "examples/shop/Dockerfile")):
+        cluster.rig.build_image(f"{tag}:{TAG}", ROOT / dockerfile, ROOT)
+        cluster.rig.load_image(f"{tag}:{TAG}")
+
+
+def install_operator(cluster: Cluster, *more: str) -> None:
+    """Install or upgrade the operator's chart, in a namespace with restricted pod security."""
+    cluster.apply(json.dumps(_restricted_namespace(OPERATOR)))
+    image = ["--set", f"image.repository={OPERATOR_IMAGE}", "--set", f"image.tag={TAG}"]
+    wait = ["--wait", "--timeout", "3m"]
+    cluster.rig.helm("upgrade", "--install", "outbox", str(CHART), "--namespace", OPERATOR, *image, *wait, *more)
+
+
+def install_services(cluster: Cluster) -> None:
+    """Deploy orders and billing: configuration, migrations to their end, then the web Deployment until it answers."""
+    for name in ("namespace.yaml", "config.yaml"):
+        cluster.apply(MANIFESTS / name)
+    migrate(cluster)
+    cluster.apply(MANIFESTS / "orders.yaml")
+    wait_for(cluster, "the orders service answers", lambda: _available(cluster, "orders"), seconds=180)
+
+
+def migrate(cluster: Cluster) -> None:
+    """Run both migration Jobs anew: a Job that is done would not look at the image again."""
+    cluster.kubectl("delete", "-f", str(MANIFESTS / "migrate.yaml"), "--ignore-not-found", "--wait=true")
+    cluster.apply(MANIFESTS / "migrate.yaml")
+    for service in ("orders", "billing"):
+        wait_for(
+            cluster, f"{service} is migrated", lambda job=f"{service}-migrate": _complete(cluster, job), seconds=180
+        )
+
+
+def show_and_apply(cluster: Cluster, manifest: Path) -> None:
+    """Print a manifest to the reader, then apply it."""
+    say(f"kubectl apply -f {manifest.relative_to(ROOT)}")
+    print("\n" + "\n".join(f"    {line}" for line in manifest.read_text().splitlines()) + "\n", flush=True)
+    cluster.apply(manifest)
+
+
+def wait_resources_ready(cluster: Cluster) -> None:
+    """Wait until both resources say that their workers do their work."""
+    wait_ready(cluster, "subscription", traffic.SUBSCRIPTION)
+    wait_ready(cluster, "publisher", traffic.PUBLISHER)
+
+
+def _available(cluster: Cluster, deployment: str) -> bool:
+    """Whether a Deployment's newest template runs and is available."""
+    found = cluster.get("deployment", deployment, SHOP) or {"status": {}, "spec": {}, "metadata": {}}
+    status, wanted = found["status"], found["spec"].get("replicas")
+    fresh = status.get("observedGeneration") == found["metadata"].get("generation")
+    return fresh and wanted == status.get("availableReplicas") == status.get("updatedReplicas") == status["replicas"]
+
+
+def _complete(cluster: Cluster, job: str) -> bool:
+    found = cluster.get("job", job) or {}
+    conditions = found.get("status", {}).get("conditions", [])
+    return any(entry["type"] == "Complete" and entry["status"] == "True" for entry in conditions)
+
+
+def _restricted_namespace(name: str) -> dict[str, object]:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
