@@ -1,0 +1,53 @@
+"""Every error the library raises of its own.
+
+    OutboxError
+    ├── ConfigurationError              settings or arguments that cannot work; nothing is retried
+    ├── BrokerError                     something between us and the broker
+    │   ├── BrokerUnavailable           no connection, or it was lost; come back later
+    │   ├── BrokerRefused               the broker answered and said no to this login or virtual host
+    │   ├── MessageRefused              the broker said no to one message
+    │   └── ReceiptTimeout              sent, but the broker did not confirm in time
+    └── ExceededSendAttemptsException   a direct send failed as often as it may
+
+Errors of stomp.py and of the socket are translated at the transport's edge and chained; none of them gets past it.
+"""
+
+from __future__ import annotations
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+class OutboxError(Exception):
+    """Base of every error this library raises."""
+
+
+class ConfigurationError(OutboxError, ImproperlyConfigured):
+    """A setting or an argument cannot work; the message says which one and what to write instead."""
+
+
+class BrokerError(OutboxError):
+    """Base of what goes wrong between this process and the broker."""
+
+
+class BrokerUnavailable(BrokerError):  # noqa: N818 - a state of the world, not a mistake
+    """The broker cannot be reached, or the connection to it was lost."""
+
+
+class BrokerRefused(BrokerError):  # noqa: N818
+    """The broker answered and refused the login or the virtual host."""
+
+
+class MessageRefused(BrokerError):  # noqa: N818
+    """The broker refused one message and said which."""
+
+
+class ReceiptTimeout(BrokerError):  # noqa: N818
+    """The broker took the message but did not confirm it in time."""
+
+
+class ExceededSendAttemptsException(OutboxError):  # noqa: N818 - the name is a promise to code that catches it
+    """A direct send failed as often as it may; ``attempts`` tells how often that was."""
+
+    def __init__(self, attempts: int) -> None:
+        self.attempts = attempts
+        super().__init__(f"Exceeded send attempts: {attempts}")
