@@ -1,0 +1,17 @@
+"""Index the outbox by state."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies: ClassVar = [("django_outbox_pattern", "0005_published_headers")]
+    operations: ClassVar = [
+        migrations.AddIndex(
+            model_name="published", index=models.Index(fields=["status"], name="published_status_27c9ec_btree")
+        ),
+    ]

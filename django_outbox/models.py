@@ -1,0 +1,127 @@
+"""The two tables: messages waiting to be sent or sent (outbox), and messages already handled (inbox).
+
+Names of tables, columns and indexes are those of django-outbox-pattern, so its databases are ours. What is done with
+the rows is in ``store.py``; here is only what makes a row right when it is written.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from django_outbox.choices import StatusChoice
+from django_outbox.headers import get_message_headers
+from django_outbox.ids import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ID_HELP = "Sorts by the time the row was made; older rows have random ids"
+
+
+def _one_more_day() -> datetime:
+    """Return the default of ``expires_at``; migration 0001 names this function."""
+    return timezone.now() + timedelta(days=1)
+
+
+class PublishedQuerySet(models.QuerySet["Published"]):
+    """Completes the rows that are written without ``save()``."""
+
+    def bulk_create(self, objs: Iterable[Published], *args: Any, **kwargs: Any) -> list[Published]:
+        """Write many messages at once, each with its id, headers and versioned destination, like ``save()`` does."""
+        messages = list(objs)
+        for message in messages:
+            message.complete()
+        return super().bulk_create(messages, *args, **kwargs)
+
+
+class Published(models.Model):
+    """A message in the outbox.
+
+    ``destination`` is where it goes, ``version`` is appended to that with a dot, ``body`` is anything JSON can say.
+    ``retry`` counts failed sends. ``expires_at`` is kept for those who read it and hides nothing from the publisher.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, unique=True, editable=False, help_text=ID_HELP)
+    version = models.CharField(max_length=100, null=True, blank=True)
+    destination = models.CharField(max_length=255)
+    body = models.JSONField()
+    added = models.DateTimeField(auto_now_add=True, db_index=True)
+    expires_at = models.DateTimeField(default=_one_more_day)
+    retry = models.PositiveIntegerField(default=0)
+    status = models.IntegerField(choices=StatusChoice.choices, default=StatusChoice.SCHEDULE)
+    headers = models.JSONField(default=dict, blank=True)
+    # Below: the publisher's own notes, on the database's clock.
+    next_attempt_at = models.DateTimeField(null=True, blank=True, editable=False)
+    claim_token = models.UUIDField(null=True, blank=True, editable=False)
+    claimed_until = models.DateTimeField(null=True, blank=True, editable=False)
+    last_error = models.TextField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[models.Manager[Published]] = models.Manager.from_queryset(PublishedQuerySet)()
+
+    _completed_destination: str | None = None
+
+    class Meta:
+        verbose_name = "published"
+        db_table = "published"
+        indexes = [
+            models.Index(fields=["status"], name="published_status_27c9ec_btree"),
+            models.Index(fields=["added", "id"], name="published_due_idx", condition=models.Q(status=1)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.destination} - {self.body}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the row; a new one is completed first, a later save leaves headers and destination as they are."""
+        self.complete()
+        super().save(*args, **kwargs)
+
+    def complete(self) -> None:
+        """Append the version to the destination and make the headers, once for a row that is not written yet."""
+        if not self._state.adding or self._completed_destination == self.destination:
+            return
+        if self.version:
+            self.destination = f"{self.destination}.{self.version}"
+        self._completed_destination = self.destination
+        self.headers = get_message_headers(self)
+
+
+class Received(models.Model):
+    """A message in the inbox: proof that ``consumer`` (a queue) handled the message ``msg_id``.
+
+    Rows without a consumer were written by django-outbox-pattern and count as handled for every consumer.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, unique=True, editable=False, help_text=ID_HELP)
+    msg_id = models.CharField(max_length=100, null=True)
+    consumer = models.CharField(max_length=255, null=True, editable=False)
+    headers = models.JSONField(null=True)
+    body = models.JSONField(null=True)
+    added = models.DateTimeField(auto_now_add=True, db_index=True)
+    expires_at = models.DateTimeField(default=_one_more_day)
+    retry = models.PositiveIntegerField(default=0)
+    status = models.IntegerField(choices=StatusChoice.choices, default=StatusChoice.SUCCEEDED)
+
+    class Meta:
+        verbose_name = "received"
+        db_table = "received"
+        constraints = [
+            # The message first: every look-up has its id, those of older workers nothing else.
+            models.UniqueConstraint(fields=["msg_id", "consumer"], name="received_msg_consumer_uniq"),
+            # What guarded those workers before goes on guarding them during a rolling upgrade.
+            models.UniqueConstraint(
+                fields=["msg_id"], condition=models.Q(consumer__isnull=True), name="received_msg_legacy_uniq"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.destination} - {self.body}"
+
+    @property
+    def destination(self) -> str:
+        """Where the message was sent to, empty when it does not say."""
+        return str((self.headers or {}).get("destination", ""))
