@@ -1,0 +1,1 @@
+"""How messages get to the broker: the contract in ``base``, the real one in ``stomp``, a stand-in in ``memory``."""
