@@ -1,6 +1,6 @@
 """Copy ``crds/`` into the chart.
 
-``crds/`` is the truth, but Helm reads only what lies inside a chart. The copies are the same bytes; the chart's template
+``crds/`` is the truth, but Helm reads only what lies inside a chart. The copies are the same bytes; the template
 ``crds.yaml`` adds labels and the keep annotation when it renders them.
 """
 
