@@ -5,8 +5,10 @@
     ├── BrokerError                     something between us and the broker
     │   ├── BrokerUnavailable           no connection, or it was lost; come back later
     │   ├── BrokerRefused               the broker answered and said no to this login or virtual host
+    │   ├── SubscriptionRefused         the broker said no to a subscription or to the queue it declares
     │   ├── MessageRefused              the broker said no to one message
     │   └── ReceiptTimeout              sent, but the broker did not confirm in time
+    ├── DuplicateMessage                another delivery of the message was handled first
     └── ExceededSendAttemptsException   a direct send failed as often as it may
 
 Errors of stomp.py and of the socket are translated at the transport's edge and chained; none of them gets past it.
@@ -15,6 +17,7 @@ Errors of stomp.py and of the socket are translated at the transport's edge and 
 from __future__ import annotations
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError
 
 
 class OutboxError(Exception):
@@ -37,12 +40,20 @@ class BrokerRefused(BrokerError):  # noqa: N818
     """The broker answered and refused the login or the virtual host."""
 
 
+class SubscriptionRefused(BrokerError):  # noqa: N818
+    """The broker refused a subscription or the declaration of its queue; the message says what to do."""
+
+
 class MessageRefused(BrokerError):  # noqa: N818
     """The broker refused one message and said which."""
 
 
 class ReceiptTimeout(BrokerError):  # noqa: N818
     """The broker took the message but did not confirm it in time."""
+
+
+class DuplicateMessage(OutboxError, IntegrityError):  # noqa: N818 - nobody's mistake
+    """Another delivery of the message was handled first; raised in the callback to roll its transaction back."""
 
 
 class ExceededSendAttemptsException(OutboxError):  # noqa: N818 - the name is a promise to code that catches it
