@@ -42,7 +42,7 @@ class Cluster:
         found = self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
         return dict(json.loads(found)) if found.strip() else None
 
-    def list(self, kind: str, selector: str = "", namespace: str = SHOP) -> list[dict[str, Any]]:
+    def objects(self, kind: str, selector: str = "", namespace: str = SHOP) -> list[dict[str, Any]]:
         """Return the objects of a kind, or of several joined by commas, that carry the labels of a selector."""
         listed = json.loads(self.kubectl("get", kind, "-n", namespace, "-l", selector, "-o", "json"))
         return list(listed["items"])
@@ -56,7 +56,7 @@ class Cluster:
 
     def worker_pods(self, kind: str, name: str) -> list[dict[str, Any]]:
         """Return the live worker pods of a `publisher` or `subscription`: those that nobody is deleting."""
-        pods = self.list("pods", f"djangooutbox.io/{kind}={name}")
+        pods = self.objects("pods", f"djangooutbox.io/{kind}={name}")
         return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
     def condition(self, kind: str, name: str, condition: str = "Ready") -> dict[str, Any] | None:

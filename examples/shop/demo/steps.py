@@ -7,6 +7,7 @@ drops what is sent to a topic that no queue is bound to.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,10 +73,8 @@ def migrate(cluster: Cluster) -> None:
     """Run both migration Jobs anew: a Job that is done would not look at the image again."""
     cluster.kubectl("delete", "-f", str(MANIFESTS / "migrate.yaml"), "--ignore-not-found", "--wait=true")
     cluster.apply(MANIFESTS / "migrate.yaml")
-    for service in ("orders", "billing"):
-        wait_for(
-            cluster, f"{service} is migrated", lambda job=f"{service}-migrate": _complete(cluster, job), seconds=180
-        )
+    for job in ("orders-migrate", "billing-migrate"):
+        wait_for(cluster, f"the Job {job} is complete", partial(_complete, cluster, job), seconds=180)
 
 
 def show_and_apply(cluster: Cluster, manifest: Path) -> None:
@@ -93,10 +92,11 @@ def wait_resources_ready(cluster: Cluster) -> None:
 
 def _available(cluster: Cluster, deployment: str) -> bool:
     """Whether a Deployment's newest template runs and is available."""
-    found = cluster.get("deployment", deployment, SHOP) or {"status": {}, "spec": {}, "metadata": {}}
-    status, wanted = found["status"], found["spec"].get("replicas")
-    fresh = status.get("observedGeneration") == found["metadata"].get("generation")
-    return fresh and wanted == status.get("availableReplicas") == status.get("updatedReplicas") == status["replicas"]
+    found = cluster.get("deployment", deployment, SHOP)
+    if found is None or found["status"].get("observedGeneration") != found["metadata"]["generation"]:
+        return False
+    counts = [found["status"].get(name) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    return counts == [found["spec"]["replicas"]] * 3
 
 
 def _complete(cluster: Cluster, job: str) -> bool:
