@@ -1,1 +1,1 @@
-"""The Grafana dashboard, made with Grafana's own typed builder, and what tests need to run its queries."""
+"""The Grafana dashboard, made with Grafana's own typed builder, and the means to run what the chart renders."""
