@@ -13,9 +13,7 @@ import os
 import pwd
 import shutil
 import signal
-import tempfile
 import urllib.error
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +21,7 @@ from tests.rig.amqp import Account, QueueCount, count
 from tests.rig.paths import REPOSITORY, state_directory
 from tests.rig.process import Daemon, find_program, free_port, port_open, run, start_time
 from tests.rig.rabbitmq_api import ManagementApi
+from tests.rig.rundirs import run_directory
 from tests.rig.waiting import MissingProgramError, RigError, wait_until
 
 if TYPE_CHECKING:
@@ -325,41 +324,6 @@ class Postgres:
 ServerT = TypeVar("ServerT", RabbitMQ, Postgres)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A run's directory with the id of the process it belongs to, so that a crashed run can be swept later."""
-
-    directory: Path
-
-    def claim(self) -> None:
-        (self.directory / "owner").write_text(f"{os.getpid()} {start_time(os.getpid())}")
-
-    @property
-    def abandoned(self) -> bool:
-        try:
-            pid, _, started = (self.directory / "owner").read_text().partition(" ")
-        except OSError:
-            return False
-        return start_time(int(pid)) != started
-
-    def sweep(self) -> None:
-        for pid_file in self.directory.rglob("*.pid"):
-            if pid_file.parent.name != "data" and pid_file.name != "beam.pid":
-                Daemon(pid_file.stem, [], pid_file.parent).stop(seconds=10)
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-
-def _new_run() -> Path:
-    base = services_directory()
-    for other in base.glob("run-*"):
-        if (left := _Run(other)).abandoned:
-            left.sweep()
-    directory = Path(tempfile.mkdtemp(prefix="run-", dir=base))
-    directory.chmod(0o755)
-    _Run(directory).claim()
-    return directory
-
-
 @contextlib.contextmanager
 def rabbitmq_server() -> Iterator[RabbitMQ]:
     """A started broker, stopped and removed at the end."""
@@ -373,16 +337,13 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 def _serving(kind: type[ServerT]) -> Iterator[ServerT]:
-    directory = _new_run()
-    try:
+    with run_directory(services_directory()) as directory:
         server = kind(directory / kind.__name__.lower())
         try:
             server.start()
             yield server
         finally:
             server.stop()
-    finally:
-        _Run(directory).sweep()
 
 
 # --- for people: servers that outlive the command that started them -----------------------------------------------

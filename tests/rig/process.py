@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # Below the kernel's ephemeral range (32768) and below NodePorts (30000): nothing hands these out by itself.
 _PORTS = range(15000, 29900)
 
+# Children of this very process: they have to be reaped, by whichever Daemon object finds them ended.
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+
 
 def free_port() -> int:
     """A TCP port that nothing listens on now. Random, so that runs side by side do not meet."""
@@ -78,9 +81,6 @@ class Daemon:
     environment: dict[str, str] = field(default_factory=dict)
     user: str | None = None
 
-    def __post_init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
-
     @property
     def log(self) -> Path:
         return self.directory / f"{self.name}.log"
@@ -92,13 +92,16 @@ class Daemon:
     @property
     def pid(self) -> int | None:
         """The id of the running program, None when it does not run."""
-        if self._child is not None:
-            return self._child.pid if self._child.poll() is None else None
         try:
-            pid, _, started = self.pid_file.read_text().strip().partition(" ")
+            text, _, started = self.pid_file.read_text().strip().partition(" ")
         except OSError:
             return None
-        return int(pid) if pid and start_time(int(pid)) == started else None
+        pid = int(text or 0)
+        if pid in _CHILDREN:
+            if _CHILDREN[pid].poll() is None:
+                return pid
+            del _CHILDREN[pid]
+        return pid if pid and start_time(pid) == started else None
 
     def start(self) -> None:
         """Start the program unless it runs already; returns at once."""
@@ -106,7 +109,7 @@ class Daemon:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self._child = subprocess.Popen(
+            child = subprocess.Popen(
                 self.argv,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -118,7 +121,8 @@ class Daemon:
                 group=self.user,
                 extra_groups=[self.user] if self.user else None,
             )
-        self.pid_file.write_text(f"{self._child.pid} {start_time(self._child.pid)}\n")
+        _CHILDREN[child.pid] = child
+        self.pid_file.write_text(f"{child.pid} {start_time(child.pid)}\n")
 
     def wait_ready(self, what: str, condition: Callable[[], object], *, seconds: float) -> None:
         """Wait for `condition`; a program that ends first, or a passed deadline, raises with the tail of its log."""
