@@ -64,6 +64,12 @@ class Health:
         with self._lock:
             self._checks[name] = Check(ok=ok, reason=reason)
 
+    def is_good(self, name: str) -> bool:
+        """Tell what was reported last of one thing; what was never reported and is not needed counts as good."""
+        with self._lock:
+            check = self._checks.get(name)
+        return check is None or check.ok
+
     def live(self, now: float | None = None) -> Verdict:
         """Tell whether the main loop still goes round."""
         age = (time.monotonic() if now is None else now) - self._beat_at

@@ -1,0 +1,63 @@
+"""The deliveries between stomp.py's thread and the threads that run callbacks: bounded, and empty once closed."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django_outbox.link import Delivery
+
+# After this many seconds without work a thread counts as idle.
+_IDLE_SECONDS = 1.0
+
+
+class DeliveryBuffer:
+    """A queue that hands out nothing after ``close``: what was not begun by then never is."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._deliveries: deque[Delivery] = deque()
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    def put(self, delivery: Delivery) -> None:
+        """Add a delivery, waiting while the buffer is full; drop it when the buffer is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._deliveries) < self._size)
+            if not self._closed:
+                self._deliveries.append(delivery)
+                self._changed.notify_all()
+
+    def take(self, on_idle: Callable[[], None], idle_seconds: float = _IDLE_SECONDS) -> Delivery | None:
+        """Return the next delivery, None once closed. ``on_idle`` is called when none came for a while, once."""
+        with self._changed:
+            if self._changed.wait_for(self._has_news, idle_seconds):
+                return self._next()
+        on_idle()
+        with self._changed:
+            self._changed.wait_for(self._has_news)
+            return self._next()
+
+    def close(self) -> None:
+        """Drop what is waiting and let every thread go."""
+        with self._changed:
+            self._closed = True
+            self._deliveries.clear()
+            self._changed.notify_all()
+
+    def _has_news(self) -> bool:
+        return self._closed or bool(self._deliveries)
+
+    def _next(self) -> Delivery | None:
+        if self._closed or not self._deliveries:
+            return None
+        delivery = self._deliveries.popleft()
+        self._changed.notify_all()
+        return delivery

@@ -1,0 +1,111 @@
+"""The inbox: which messages a consumer has handled, and the queries for that.
+
+A message is known by its id, a consumer by its queue's name; ``(id, consumer)`` is unique in the table, and the row is
+written in the callback's own transaction. That makes a message change the database once, whatever is delivered twice.
+With ``store.py`` this is the only place with queries.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import IntegrityError, connections, router
+from django.db.models import Model, Q
+from django.utils.module_loading import import_string
+
+from django_outbox import settings
+from django_outbox.exceptions import DuplicateMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_ID_LENGTH = 100  # characters, the width of the column
+
+# Ids that the sender chose, the most specific first: they are the same in every delivery of a message.
+_SENDERS_IDS = ("cap-msg-id", "dop-msg-id", "amqp-message-id")
+
+
+def message_identity(headers: Mapping[str, Any]) -> str | None:
+    """Return what tells a message from all others in every delivery of it; None when it carries no such thing.
+
+    RabbitMQ's own ``message-id`` is new in each delivery, and other brokers' may start over with their journal: two
+    different messages could share one and the second would be swallowed. Only ActiveMQ's, which names its host and
+    start time, is good enough.
+    """
+    for name in _SENDERS_IDS:
+        if headers.get(name):
+            return _fitting(str(headers[name]))
+    brokers_id = str(headers.get("message-id") or "")
+    return _fitting(brokers_id) if brokers_id.startswith("ID:") else None
+
+
+def _fitting(value: str) -> str:
+    if len(value) <= MAX_ID_LENGTH:
+        return value
+    return f"sha256:{hashlib.sha256(value.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def received_class() -> type[Model]:
+    """Return the model of the inbox, as ``DEFAULT_RECEIVED_CLASS`` names it."""
+    model: type[Model] = import_string(settings.DEFAULT_RECEIVED_CLASS)
+    return model
+
+
+def database_of(message: Model | type[Model]) -> str:
+    """Return the alias of the database that the inbox is written to, and so read from."""
+    model = message if isinstance(message, type) else type(message)
+    return router.db_for_write(model)
+
+
+def new_row(consumer: str, identity: str | None, body: Any, headers: Mapping[str, Any]) -> Model:
+    """Return the row of a message, not written yet: ``record`` does that when the callback saves."""
+    model = received_class()
+    values: dict[str, Any] = {"msg_id": identity, "body": body, "headers": dict(headers)}
+    if _has_consumer(model):
+        values["consumer"] = consumer
+    return model(**values)
+
+
+def seen(consumer: str, identity: str | None) -> bool:
+    """Tell whether this consumer has handled the message already.
+
+    A row without a consumer is django-outbox-pattern's and counts for every consumer. A message without an identity is
+    never seen. Raises what the database raises.
+    """
+    if identity is None:
+        return False
+    model = received_class()
+    handled = Q(msg_id=identity)
+    if _has_consumer(model):
+        handled &= Q(consumer=consumer) | Q(consumer__isnull=True)
+    return model._default_manager.using(database_of(model)).filter(handled).exists()
+
+
+def record(message: Model) -> None:
+    """Write the row in the caller's transaction. Raises ``DuplicateMessage`` when another delivery was quicker.
+
+    That error rolls the caller's transaction back, as nothing of this delivery may take effect.
+    """
+    try:
+        message.save()
+    except IntegrityError as error:
+        raise DuplicateMessage(
+            f"Message {getattr(message, 'msg_id', None)} was handled by another delivery at the same time. "
+            "Let this error pass: the transaction is rolled back and the message acknowledged."
+        ) from error
+
+
+def caller_holds_transaction() -> bool:
+    """Tell whether whoever called the consumer has a transaction open round it, as a test case has."""
+    return connections[database_of(received_class())].in_atomic_block
+
+
+def _has_consumer(model: type[Model]) -> bool:
+    """Tell whether the model knows consumers; one a project wrote for django-outbox-pattern does not."""
+    try:
+        model._meta.get_field("consumer")
+    except FieldDoesNotExist:
+        return False
+    return True

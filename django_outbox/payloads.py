@@ -1,0 +1,99 @@
+"""The message as a callback sees it.
+
+A callback must end in ``save()`` or ``nack()``. In a running subscriber the connection of a payload only takes notes:
+the consumer settles the message when the callback has returned and its transaction has committed. A payload made by
+hand acts on the connection it was given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import Model
+
+from django_outbox import inbox
+from django_outbox.choices import StatusChoice
+from django_outbox.exceptions import DuplicateMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Payload:
+    """One delivery of a message: its ``body`` (JSON decoded), its ``headers``, and how it is to end.
+
+    ``message`` is the inbox row that ``save()`` writes. ``saved``, ``acked`` and ``nacked`` tell what was asked for,
+    ``committed`` whether the transaction of the save has come to stay.
+    """
+
+    def __init__(self, connection: Any, body: Any, headers: Mapping[str, Any], message: Any = None) -> None:
+        self.connection = connection
+        self.body = body
+        self.headers = headers
+        self.message = message
+        self.saved = False
+        self.acked: bool | None = None
+        self.nacked: bool | None = None
+        self.committed = False
+        self.duplicate = False
+
+    def save(self) -> None:
+        """Record the message as handled, in the transaction that is open.
+
+        The message is acknowledged only if that transaction commits. Raises ``DuplicateMessage`` when another delivery
+        of the message was handled meanwhile: let it pass, so that this transaction is rolled back.
+        """
+        if self.message is None:
+            raise ValueError("This payload has no message to save: give Payload(..., message=Received(...)).")
+        self.message.status = StatusChoice.SUCCEEDED
+        if not isinstance(self.message, Model):
+            self.message.save()
+            self.saved = self.committed = True
+            return
+        try:
+            inbox.record(self.message)
+        except DuplicateMessage:
+            self.duplicate = True
+            raise
+        self.saved = True
+        transaction.on_commit(self._mark_committed, using=inbox.database_of(self.message))
+
+    def ack(self) -> None:
+        """Remove the message from the broker as done; the first of ``ack`` and ``nack`` counts."""
+        if not self.acked and not self.nacked:
+            self.connection.ack(self._ack_id)
+            self.acked = True
+
+    def nack(self) -> None:
+        """Refuse the message: it goes to the dead letter queue; the first of ``ack`` and ``nack`` counts."""
+        if not self.acked and not self.nacked:
+            self.connection.nack(self._ack_id, requeue=False)
+            self.nacked = True
+
+    @property
+    def _ack_id(self) -> Any:
+        # STOMP 1.2 settles by the frame's "ack" header; RabbitMQ gives both headers the same value, others do not.
+        return self.headers.get("ack", self.headers.get("message-id"))
+
+    def _mark_committed(self) -> None:
+        self.committed = True
+
+
+class Notebook:
+    """What a payload of a running subscriber has for a connection: it sends nothing.
+
+    The payload itself remembers what was asked for; all else that a callback looks for is the real connection's.
+    """
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def ack(self, *_args: Any, **_kwargs: Any) -> None:
+        """Send nothing; the consumer acknowledges after the callback."""
+
+    def nack(self, *_args: Any, **_kwargs: Any) -> None:
+        """Send nothing; the consumer refuses after the callback."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)

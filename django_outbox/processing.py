@@ -1,0 +1,208 @@
+"""What happens to one message: dedupe, callback, retries, verdict.
+
+``Processor`` decides how a delivery ends and sends nothing; ``consumer.py`` settles it with the broker. So it runs the
+same way in a worker thread, in ``Consumer.message_handler`` and in a test.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from dataclasses import dataclass
+from enum import Enum
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from django.db import Error as AnyDatabaseError
+from django.db import InterfaceError, OperationalError
+
+from django_outbox import connections, correlation, inbox, metrics, settings
+from django_outbox.payloads import Notebook, Payload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from django_outbox.subscription import Subscription
+
+logger = logging.getLogger("django_outbox_pattern.consumer")
+
+# The database is away, overloaded, or asks to try again (deadlock, serialisation).
+_TRANSIENT = (OperationalError, InterfaceError)
+_LONGEST_WAIT_FOR_DATABASE_SECONDS = 30.0
+
+
+class Outcome(Enum):
+    """How a delivery ends; the value is the label in the metrics."""
+
+    ACK = "ack"
+    NACK = "nack"
+    DUPLICATE = "duplicate"
+    ERROR = "error"
+    LEFT = "left"
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether the message is to be acknowledged: it had its effect, now or before."""
+        return self in (Outcome.ACK, Outcome.DUPLICATE)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A message on its way through the processor."""
+
+    body: Any
+    headers: Mapping[str, Any]
+    identity: str | None
+    connection: Any
+
+    @property
+    def name(self) -> str:
+        """Return what to call the message in logs."""
+        return self.identity or str(self.headers.get("message-id"))
+
+
+class Processor:
+    """Run the callback of a subscription, so that each message takes effect once or ends as an error.
+
+    ``pause`` sleeps for some seconds and tells whether the worker was asked to stop meanwhile. ``report`` takes what is
+    wrong with the database, None when it answers again.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        pause: Callable[[float], bool],
+        report: Callable[[str | None], None] = lambda _reason: None,
+    ) -> None:
+        self.subscription = subscription
+        self._pause = pause
+        self._report = report
+        self._duration = metrics.CALLBACK_DURATION.labels(subscription.queue, subscription.callback_name)
+
+    def process(self, body: Any, headers: Mapping[str, Any], connection: Any = None) -> Outcome:
+        """Return how the delivery ended. ``LEFT`` means nothing happened: it belongs back in its queue."""
+        job = Job(body=body, headers=headers, identity=inbox.message_identity(headers), connection=connection)
+        with correlation.bind(headers.get("dop-correlation-id") or str(uuid.uuid4())):
+            return self._process(job)
+
+    def _process(self, job: Job) -> Outcome:
+        retries = settings.DEFAULT_CONSUMER_MAX_RETRY_ATTEMPTS
+        for attempt in count(1):
+            seen = self._seen(job)
+            if seen is None:
+                return Outcome.LEFT
+            if seen:
+                logger.info(
+                    "Message with msg_id: %s already exists. discarding the message", job.name, extra=self._about(job)
+                )
+                return Outcome.DUPLICATE
+            try:
+                return self._call(job)
+            except _TRANSIENT as error:
+                if attempt > retries:
+                    logger.exception("Message %s failed %s times", job.name, attempt, extra=self._about(job))
+                    return Outcome.ERROR
+                seconds = settings.DEFAULT_CONSUMER_RETRY_WAIT * attempt
+                logger.warning(
+                    "Message %s: the database failed (%s), retry %s of %s in %s s",
+                    *(job.name, error, attempt, retries, seconds),
+                    extra=self._about(job),
+                )
+                if self._pause(seconds):
+                    return Outcome.LEFT
+        raise AssertionError("count() does not end")
+
+    def _seen(self, job: Job) -> bool | None:
+        """Ask the inbox, waiting for the database if need be; None when told to stop meanwhile.
+
+        No message is to be refused because the inbox cannot be asked, however long that takes.
+        """
+        for attempt in count():
+            connections.refresh()
+            try:
+                seen = inbox.seen(self.subscription.queue, job.identity)
+            except AnyDatabaseError as error:
+                reason = f"the inbox cannot be read: {' '.join(str(error).split())}"
+                self._report(reason)
+                logger.warning("Message %s waits: %s", job.name, reason, extra=self._about(job))
+                if self._pause(min(2.0**attempt, _LONGEST_WAIT_FOR_DATABASE_SECONDS)):
+                    return None
+            else:
+                self._report(None)
+                return seen
+        raise AssertionError("count() does not end")
+
+    def _call(self, job: Job) -> Outcome:
+        """Run the callback once. Raises the transient errors that are worth another try."""
+        body = decode(job.body)
+        message = inbox.new_row(self.subscription.queue, job.identity, body, job.headers)
+        payload = Payload(Notebook(job.connection), body, job.headers, message)
+        try:
+            with self._duration.time():
+                self.subscription.callback(payload)
+        except (Exception, SystemExit) as error:
+            if payload.duplicate:
+                return self._duplicate(job)
+            if isinstance(error, _TRANSIENT) and not payload.nacked and not payload.committed:
+                raise
+            logger.exception("An exception has been caught during callback processing flow", extra=self._about(job))
+            return Outcome.NACK if payload.nacked else Outcome.ERROR
+        return self._judge(payload, job)
+
+    def _judge(self, payload: Payload, job: Job) -> Outcome:
+        """Decide by what the callback asked for and what its transaction came to."""
+        if payload.nacked:
+            return Outcome.NACK
+        if payload.duplicate:
+            return self._duplicate(job)
+        if payload.committed or (payload.saved and self._visible(job)):
+            return Outcome.ACK
+        if payload.saved:
+            logger.error("Message %s: its transaction was rolled back after save()", job.name, extra=self._about(job))
+            return Outcome.ERROR
+        if payload.acked:
+            return Outcome.ACK
+        logger.warning(
+            "The save or nack command was not executed, and the routine finished running without receiving an "
+            "acknowledgement or a negative acknowledgement. message-id: %s",
+            job.headers.get("message-id"),
+            extra=self._about(job),
+        )
+        return Outcome.ERROR
+
+    def _visible(self, job: Job) -> bool:
+        """Tell whether the row is there for a caller whose own transaction is still open, as a test's is."""
+        return inbox.caller_holds_transaction() and inbox.seen(self.subscription.queue, job.identity)
+
+    def _duplicate(self, job: Job) -> Outcome:
+        """Confirm that the delivery that was quicker has really left its row."""
+        seen = self._seen(job)
+        if seen is None:
+            return Outcome.LEFT
+        if seen:
+            logger.info(
+                "Message with msg_id: %s already exists. discarding the message", job.name, extra=self._about(job)
+            )
+            return Outcome.DUPLICATE
+        logger.error("Message %s: its inbox row cannot be written", job.name, extra=self._about(job))
+        return Outcome.ERROR
+
+    def _about(self, job: Job) -> dict[str, Any]:
+        """Return the structured fields of a log record; never the body."""
+        return {
+            "queue": self.subscription.queue,
+            "destination": self.subscription.destination,
+            "msg_id": job.identity,
+            "delivery_id": job.headers.get("message-id"),
+            "correlation_id": correlation.current(),
+        }
+
+
+def decode(body: Any) -> Any:
+    """Return the body as the callback gets it: what the JSON says, the raw text when it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, TypeError, RecursionError):
+        logger.warning("A message's body is not JSON; the callback gets it as it came")
+        return body

@@ -1,0 +1,133 @@
+"""What a subscriber subscribes to, and the headers it declares its queues with: pure, no broker needed.
+
+RabbitMQ compares the arguments of a declaration with those of the existing queue and refuses a difference, so the
+headers here are those of django-outbox-pattern to the byte. ``consumer.py`` sends them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from django_outbox import settings
+from django_outbox.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from django_outbox.payloads import Payload
+
+    Callback = Callable[[Payload], object]
+
+
+def _queue_headers() -> dict[str, Any]:
+    return dict(settings.DEFAULT_STOMP_QUEUE_HEADERS)
+
+
+# Where neither the settings nor the queue headers bound it: enough to keep the callbacks busy, little to hold back.
+DEFAULT_PREFETCH = 100
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One callback on one queue.
+
+    ``prefetch`` is how many unacknowledged messages the broker may hand over; None follows the settings.
+    ``concurrency`` is how many callbacks run at the same time. ``queue_headers`` are the project's share of what the
+    queue is declared with.
+    """
+
+    callback: Callback
+    destination: str
+    queue: str
+    prefetch: int | None = None
+    concurrency: int = 1
+    queue_headers: Mapping[str, Any] = field(default_factory=_queue_headers)
+
+    @classmethod
+    def create(
+        cls,
+        callback: Callback,
+        destination: str,
+        queue: str | None = None,
+        *,
+        prefetch: int | None = None,
+        concurrency: int | None = None,
+        queue_headers: Mapping[str, Any] | None = None,
+    ) -> Subscription:
+        """Fill in what was not given: the queue from the destination's last segment, the rest from the settings."""
+        return cls(
+            callback=callback,
+            destination=destination,
+            queue=queue or default_queue(destination),
+            prefetch=prefetch if prefetch is not None else settings.CONSUMER_PREFETCH,
+            concurrency=concurrency if concurrency is not None else settings.CONSUMER_CONCURRENCY,
+            queue_headers=_queue_headers() if queue_headers is None else dict(queue_headers),
+        )
+
+    @property
+    def callback_name(self) -> str:
+        """Return the callback's dotted path, for metrics and logs."""
+        module = getattr(self.callback, "__module__", type(self.callback).__module__)
+        name = getattr(self.callback, "__qualname__", type(self.callback).__qualname__)
+        return f"{module}.{name}"
+
+    @property
+    def dead_letter_queue(self) -> str:
+        """Return the queue that failed messages go to."""
+        return f"DLQ.{self.queue}"
+
+    @property
+    def dead_letter_destination(self) -> str:
+        """Return the STOMP destination of that queue: RabbitMQ splits destinations at "/" and decodes "%"."""
+        return self.dead_letter_queue.replace("%", "%25").replace("/", quote("/", safe=""))
+
+    @property
+    def effective_prefetch(self) -> int:
+        """Return how many messages may be in hand at once, at least one for each callback at work."""
+        if self.prefetch is not None:
+            return self.prefetch
+        try:
+            configured = int(self.queue_headers.get("prefetch-count", 0))
+        except (TypeError, ValueError):
+            configured = 0
+        return max(configured or DEFAULT_PREFETCH, self.concurrency)
+
+    def headers(self) -> dict[str, Any]:
+        """Return the SUBSCRIBE headers that declare the queue; a new dict each time."""
+        return self._declaration(
+            self.queue, dead_letter_key=self.dead_letter_queue, prefetch=str(self.effective_prefetch)
+        )
+
+    def dead_letter_headers(self) -> dict[str, Any]:
+        """Return the SUBSCRIBE headers that declare the dead letter queue; a new dict each time.
+
+        Its own dead letters would go to a queue that nobody declares: a quirk to keep, as arguments cannot be changed.
+        Whatever the main queue is, this one outlives the connection that declares it.
+        """
+        headers = self._declaration(
+            self.dead_letter_queue, dead_letter_key=f"DLQ.DLQ.{self.dead_letter_queue}", prefetch="1"
+        )
+        return headers | {"exclusive": False, "auto-delete": "false"}
+
+    def _declaration(self, queue: str, *, dead_letter_key: str, prefetch: str) -> dict[str, Any]:
+        return {
+            **self.queue_headers,
+            "prefetch-count": prefetch,
+            "exclusive": settings.DEFAULT_EXCLUSIVE_QUEUE,
+            "x-queue-name": queue,
+            "x-dead-letter-routing-key": dead_letter_key,
+            "x-dead-letter-exchange": "",
+        }
+
+
+def default_queue(destination: str) -> str:
+    """Return the queue of a destination that comes without one: its last segment."""
+    queue = destination.rpartition("/")[2]
+    if not queue:
+        raise ConfigurationError(
+            f"The destination {destination!r} ends without a name to call the queue by. Name the queue: "
+            "subscribe CALLBACK DESTINATION QUEUE."
+        )
+    return queue
