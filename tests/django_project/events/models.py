@@ -1,0 +1,113 @@
+"""Models as a user of the library writes them: one for each shape that ``@publish`` has to get right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+
+from django_outbox.decorators import Config, publish
+
+
+@publish([Config(destination="/topic/plain")])
+class Plain(models.Model):
+    """Nothing but a destination."""
+
+    field_one = models.CharField(max_length=100)
+    field_two = models.CharField(max_length=100)
+
+
+@publish([Config(destination="/topic/versioned", version="v1")])
+class Versioned(models.Model):
+    """A version on the destination."""
+
+    field_one = models.CharField(max_length=100)
+
+
+@publish([Config(destination="/topic/chosen", fields=["field_one"])])
+class Chosen(models.Model):
+    """Some of the fields."""
+
+    field_one = models.CharField(max_length=100)
+    field_two = models.CharField(max_length=100)
+
+
+@publish(
+    [
+        Config(destination="/topic/first", serializer="as_first"),
+        Config(destination="/topic/second", serializer="as_second"),
+    ]
+)
+class Serialized(models.Model):
+    """Two messages, each with a serializer."""
+
+    field_one = models.CharField(max_length=100)
+    field_two = models.CharField(max_length=100)
+
+    def as_first(self) -> dict[str, Any]:
+        """Return the body of the first message."""
+        return {"id": self.id, "one": self.field_one}
+
+    def as_second(self) -> dict[str, Any]:
+        """Return the body of the second message."""
+        return {"id": self.id, "two": self.field_two}
+
+
+class Author(models.Model):
+    """Something to point at; publishes nothing."""
+
+    name = models.CharField(max_length=100)
+
+
+@publish([Config(destination="/topic/rich")])
+class Rich(models.Model):
+    """Fields of every kind that needs care in JSON."""
+
+    author = models.ForeignKey(Author, null=True, on_delete=models.CASCADE)
+    amount = models.DecimalField(max_digits=10, decimal_places=2)
+    day = models.DateField(null=True)
+    notes = models.JSONField(default=dict)
+    readers = models.ManyToManyField(Author, related_name="read")
+
+
+@publish([Config(destination="/topic/own-save", serializer="body")])
+class OwnSave(models.Model):
+    """A model whose own save() must go on working."""
+
+    name = models.CharField(max_length=100)
+    slug = models.CharField(max_length=100)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Derive the slug, as many a model does."""
+        self.slug = self.name.lower()
+        super().save(*args, **kwargs)
+
+    def body(self) -> dict[str, Any]:
+        """Return the body of the message."""
+        return {"slug": self.slug}
+
+
+@publish([Config(destination="/topic/parent")])
+class Parent(models.Model):
+    """A model that others inherit from."""
+
+    name = models.CharField(max_length=100)
+
+
+class Child(Parent):
+    """Inherits the messages together with the fields."""
+
+    extra = models.CharField(max_length=100)
+
+
+@publish([Config(destination="/topic/grandchild")])
+class Grandchild(Child):
+    """Adds a message of its own."""
+
+    more = models.CharField(max_length=100)
+
+
+class Effect(models.Model):
+    """What a callback of the tests did: nothing here stops a second effect of one message, so a test sees it."""
+
+    key = models.CharField(max_length=200)
