@@ -15,6 +15,8 @@ from stomp.exception import StompException
 
 from django_outbox import settings
 
+WORKER_BACKOFF_LIMIT_SECONDS = 30.0
+
 _logger = logging.getLogger("django_outbox_pattern")
 
 
@@ -22,6 +24,11 @@ def backoff_seconds(attempts: int) -> float:
     """Return how long to wait after so many failed attempts to connect: doubling, jittered, bounded by the setting."""
     # 2**30 seconds are beyond any bound; without a cap the power itself grows without end.
     return float(min(2 ** min(attempts, 30) + random.uniform(0, 1), settings.DEFAULT_MAXIMUM_BACKOFF))  # noqa: S311
+
+
+def worker_backoff_seconds(attempts: int) -> float:
+    """Return the same for a worker, which must be back soon after the broker is, however long that was away."""
+    return min(backoff_seconds(attempts), WORKER_BACKOFF_LIMIT_SECONDS)
 
 
 class Base:

@@ -42,7 +42,12 @@ _KEYS = (
     Key("DEFAULT_STOMP_CERT_VALIDATOR", None, v.optional(v.function), "A further check: (cert, host) -> (ok, error)."),
     Key("DEFAULT_STOMP_SSL_VERSION", None, v.anything, "A PROTOCOL_... constant of the ssl module."),
     Key("DEFAULT_STOMP_SSL_PASSWORD", None, v.optional(v.text), "Password of the private key."),
-    Key("DEFAULT_MAXIMUM_BACKOFF", 3600, v.positive, "Longest wait between attempts to connect, seconds."),
+    Key(
+        "DEFAULT_MAXIMUM_BACKOFF",
+        3600,
+        v.positive,
+        "Longest wait between attempts to connect, seconds; a worker never waits longer than 30.",
+    ),
     # Rows and their headers
     Key("DEFAULT_PUBLISHED_CLASS", "django_outbox_pattern.models.Published", v.dotted_path, "Model of the outbox."),
     Key("DEFAULT_RECEIVED_CLASS", "django_outbox_pattern.models.Received", v.dotted_path, "Model of the inbox."),

@@ -1,0 +1,332 @@
+"""The publisher's engine: claim a batch, send it, wait for the receipts, settle it, again.
+
+``manage.py publish`` runs a ``Relay``. Claims are short transactions (``store.py``), the network is never waited for
+inside one, and a row is marked as sent only after the broker's receipt for it. What happens to rows without one is
+decided in ``isolation.py`` and ``retry.py``; this module carries it out and keeps going: a broker or a database that
+goes away is waited for, and costs no row an attempt.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import Error as DatabaseTrouble
+from django.utils import timezone
+
+from django_outbox import metrics, settings, store
+from django_outbox.bases import worker_backoff_seconds
+from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
+from django_outbox.isolation import Isolation, Verdict
+from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP
+from django_outbox.retry import RetryPolicy
+from django_outbox.transport.base import Outgoing, Patience, Unsettled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from django_outbox.health import Health
+    from django_outbox.lifecycle import StopSignal
+    from django_outbox.store import Claim, ClaimedRow
+    from django_outbox.transport.base import SendReport, Transport
+
+logger = logging.getLogger("django_outbox_pattern")
+
+DEFAULT_SHUTDOWN_SECONDS = 30.0
+# A lost connection is opened again at once; this keeps a broker that drops each new one from being hammered.
+RECONNECT_PAUSE_SECONDS = 0.2
+# How long a row waits that may or may not be why the broker was silent.
+DEFER_SECONDS = 5.0
+_DATABASE_BACKOFF_LIMIT = 10.0
+_ERROR_LIMIT = 2000
+# Rows that have failed before: how many at a time, after how many full batches at the latest, and how long each may
+# keep the others waiting.
+_SUSPECTS_AT_A_TIME = 10
+_SUSPECTS_EVERY = 20
+_SUSPECT_SECONDS = 5.0
+_NOT_AN_OBJECT = "the row's headers are not a JSON object"
+
+
+@dataclass(frozen=True, slots=True)
+class RelayOptions:
+    """How a relay works; times in seconds."""
+
+    using: str
+    batch_size: int
+    lease: float
+    receipt_timeout: float
+    idle_wait: float
+    shutdown_timeout: float
+
+    @classmethod
+    def from_settings(cls, using: str = DEFAULT_DB_ALIAS, batch_size: int | None = None) -> RelayOptions:
+        """Return what the settings ask for, on the database ``using``."""
+        limit = settings.SHUTDOWN_TIMEOUT
+        return cls(
+            using=using,
+            batch_size=batch_size or settings.PUBLISH_BATCH_SIZE,
+            lease=settings.CLAIM_LEASE,
+            receipt_timeout=settings.RECEIPT_TIMEOUT,
+            idle_wait=settings.DEFAULT_PRODUCER_WAITING_TIME,
+            shutdown_timeout=DEFAULT_SHUTDOWN_SECONDS if limit is None else limit,
+        )
+
+
+class _GaveUpError(Exception):
+    """The time to stop is over and work is still in flight."""
+
+
+class Relay:
+    """Moves rows from the outbox to the broker until it is asked to stop."""
+
+    def __init__(self, transport: Transport, stop: StopSignal, health: Health, options: RelayOptions) -> None:
+        self.transport = transport
+        self.stop = stop
+        self.health = health
+        self.options = options
+        self.isolation = Isolation(options.batch_size)
+        self.retry = RetryPolicy.from_settings()
+        self._stop_by: float | None = None
+        self._connect_failures = 0
+        self._lost_because: str | None = None
+        self._host = ""
+        self._idle = False
+        self._batches = 0
+
+    def run(self) -> int:
+        """Publish until asked to stop; return the process's exit code."""
+        try:
+            while not self.stop.is_set():
+                self.health.beat()
+                if self._connected():
+                    self._publish_or_wait()
+        except _GaveUpError:
+            # The trouble itself has been logged each time it was met.
+            logger.error(  # noqa: TRY400
+                "Stopped with work in flight: its claims end by themselves and its rows are sent again"
+            )
+            return EXIT_GAVE_UP
+        finally:
+            self.transport.close()
+            self._note_loss("stopped")
+        return EXIT_ASKED_TO_STOP
+
+    def connect(self) -> None:
+        """Open the connection once. Raises ``BrokerUnavailable`` or ``BrokerRefused``."""
+        self.transport.connect()
+        self._connect_failures = 0
+        self._host = self.transport.host
+        if self._lost_because is not None:
+            metrics.BROKER_RECONNECTS.labels(host=self._host, reason=self._lost_because).inc()
+            self._lost_because = None
+        metrics.BROKER_CONNECTED.labels(host=self._host).set(1)
+        self.health.set_ready("broker", ok=True, reason=f"connected to {self._host}")
+        logger.info("Connected to the broker at %s", self._host, extra={"broker": self._host})
+
+    def publish_batch(self) -> int:
+        """Claim, send and settle one batch; return how many rows were claimed. Raises Django's database errors."""
+        claimed = self._publish_clean()
+        self._batches += 1
+        if claimed < self.options.batch_size or self._batches % _SUSPECTS_EVERY == 0:
+            claimed += self._publish_suspects()
+        return claimed
+
+    def _publish_clean(self) -> int:
+        """Send rows that never failed, all at once."""
+        claim = store.claim(self.isolation.limit, self.options.lease, self.options.using)
+        self.health.set_ready("database", ok=True, reason="answers")
+        if claim.rows:
+            metrics.PUBLISH_BATCH.observe(len(claim.rows))
+            self._send(claim, claim.rows, self.options.receipt_timeout)
+        return len(claim.rows)
+
+    def _publish_suspects(self) -> int:
+        """Send a few of the rows that have failed before, each alone: what they break, they break for themselves."""
+        if not self.transport.is_connected() or self.stop.is_set():
+            return 0
+        claim = store.claim(_SUSPECTS_AT_A_TIME, self.options.lease, self.options.using, failed_before=True)
+        patience = min(self.options.receipt_timeout, _SUSPECT_SECONDS)
+        for done, row in enumerate(claim.rows, start=1):
+            if not self._send(claim, [row], patience) or self.stop.is_set():
+                self._give_back(claim.token, [other.id for other in claim.rows[done:]], Verdict.RELEASE)
+                break
+        return len(claim.rows)
+
+    def _send(self, claim: Claim, rows: Sequence[ClaimedRow], seconds: float) -> bool:
+        """Send rows, settle them, and tell whether the connection is still good."""
+        unsayable = {row.id: _NOT_AN_OBJECT for row in rows if not isinstance(row.headers, dict | None)}
+        messages = [_outgoing(row) for row in rows if row.id not in unsayable]
+        report = self.transport.send(messages, self._patience(seconds))
+        report.refused.update(unsayable)
+        self._conclude(claim, rows, report)
+        return report.unsettled is None
+
+    def _publish_or_wait(self) -> None:
+        try:
+            if self._idle and not store.anything_due(self.options.using):
+                self.health.set_ready("database", ok=True, reason="answers")
+                claimed = 0
+            else:
+                claimed = self.publish_batch()
+        except DatabaseTrouble as error:
+            self._ride_out(error, failures=1)
+            return
+        self._idle = claimed == 0
+        metrics.LOOP_LAST_SUCCESS.labels(role="publisher").set_to_current_time()
+        if self._idle:
+            self.stop.wait(self.options.idle_wait)
+
+    def _connected(self) -> bool:
+        """Tell whether there is a connection, after trying to make one where there is none."""
+        if self.transport.is_connected():
+            return True
+        self._note_loss("connection_lost")
+        try:
+            self.connect()
+        except (BrokerUnavailable, BrokerRefused) as error:
+            self._connect_failures += 1
+            self.health.set_ready("broker", ok=False, reason=str(error))
+            seconds = worker_backoff_seconds(self._connect_failures)
+            logger.warning("%s Trying again in %.1f s.", error, seconds)
+            self._rest(seconds)
+            return False
+        return True
+
+    def _note_loss(self, reason: str) -> None:
+        """Report a connection that stood before as gone, once for each time it goes."""
+        if self._host and self._lost_because is None:
+            self._lost_because = reason
+            metrics.BROKER_CONNECTED.labels(host=self._host).set(0)
+            self.health.set_ready("broker", ok=False, reason="the connection was lost, connecting again")
+
+    def _conclude(self, claim: Claim, sent: Sequence[ClaimedRow], report: SendReport) -> None:
+        """Write down what became of a batch, and count it."""
+        verdict = self.isolation.judge(sent, report)
+        unanswered = [row for row in sent if row.id not in report.confirmed and row.id not in report.refused]
+        failures = [self._failure(row, report.refused[row.id], "refused") for row in sent if row.id in report.refused]
+        if verdict is Verdict.CHARGE and not self.stop.is_set():
+            reason = str(report.unsettled or Unsettled.TIMEOUT)
+            failures += [self._failure(row, report.detail, reason) for row in unanswered]
+            unanswered = []
+        self._settle(claim, sent, report)
+        if failures:
+            self._persist(lambda: store.charge(claim.token, failures, self.options.using))
+        self._give_back(claim.token, [row.id for row in unanswered], verdict)
+        if report.unsettled is not None:
+            self._after_loss(report, len(unanswered))
+
+    def _settle(self, claim: Claim, sent: Sequence[ClaimedRow], report: SendReport) -> None:
+        if not report.confirmed:
+            return
+        ids = list(report.confirmed)
+        kept = self._persist(lambda: store.settle(claim.token, ids, self.options.using))
+        if kept < len(ids):
+            logger.warning(
+                "%d of %d sent messages had been claimed anew meanwhile and may be sent twice",
+                len(ids) - kept,
+                len(ids),
+            )
+        now = timezone.now()
+        for row in sent:
+            seconds = report.confirmed.get(row.id)
+            if seconds is not None:
+                metrics.PUBLISHED.labels(destination=row.destination, result="success").inc()
+                metrics.PUBLISH_DURATION.labels(destination=row.destination).observe(seconds)
+                metrics.PUBLISH_LAG.labels(destination=row.destination).observe(
+                    max(0.0, (now - row.added).total_seconds())
+                )
+                logger.info("Message published with id: %s", row.id)
+
+    def _failure(self, row: ClaimedRow, error: str, reason: str) -> store.Failure:
+        failures = row.retry + 1
+        rest = self.retry.seconds_until_next(failures)
+        metrics.PUBLISHED.labels(destination=row.destination, result="error").inc()
+        if rest is None:
+            logger.error(
+                "Message no published with id: %s, parked as failed after %d sends: %s", row.id, failures, error
+            )
+        else:
+            metrics.PUBLISH_RETRIES.labels(destination=row.destination, reason=reason).inc()
+            logger.warning(
+                "Message with id %s failed for the %d. time, next in %.0f s: %s", row.id, failures, rest, error
+            )
+        return store.Failure(row_id=row.id, failures=failures, rest=rest, error=_storable(error))
+
+    def _give_back(self, token: UUID, ids: list[UUID], verdict: Verdict) -> None:
+        using = self.options.using
+        if not ids:
+            return
+        if verdict is Verdict.DEFER and not self.stop.is_set():
+            self._persist(lambda: store.defer(token, ids, DEFER_SECONDS, using))
+        else:
+            self._persist(lambda: store.release(token, ids, using))
+
+    def _after_loss(self, report: SendReport, unanswered: int) -> None:
+        self._note_loss(str(report.unsettled))
+        logger.warning(
+            "A batch ended early: %s. %d messages are sent again, %d at a time.",
+            report.detail,
+            unanswered,
+            self.isolation.limit,
+        )
+        self.stop.wait(RECONNECT_PAUSE_SECONDS)
+
+    def _patience(self, seconds: float) -> Patience:
+        return Patience(deadline=time.monotonic() + seconds, tick=self.health.beat, limit=self._stop_deadline)
+
+    def _stop_deadline(self) -> float | None:
+        """Return when stopping must be done, None while nobody asked for it."""
+        if self._stop_by is None and self.stop.is_set():
+            self._stop_by = time.monotonic() + self.options.shutdown_timeout
+        return self._stop_by
+
+    def _persist(self, write: Callable[[], Any]) -> Any:
+        """Write what the broker already did; a database that is away is waited for: to forget is to send twice."""
+        failures = 0
+        while True:
+            try:
+                return write()
+            except DatabaseTrouble as error:
+                failures += 1
+                self._ride_out(error, failures)
+                deadline = self._stop_deadline()
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise _GaveUpError from error
+
+    def _ride_out(self, error: Exception, failures: int) -> None:
+        """Drop the database connection and rest a little; the next statement opens a new one."""
+        seconds = min(2.0 ** min(failures - 1, 10), _DATABASE_BACKOFF_LIMIT)
+        self.health.set_ready("database", ok=False, reason=f"{type(error).__name__}: {error}".strip())
+        logger.warning("The database does not work, trying again in %.0f s: %s", seconds, error)
+        connections[self.options.using].close()
+        self._rest(seconds)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait without looking dead; return at once when asked to stop, except that a little is always waited."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.health.beat()
+            if self.stop.wait(min(left, 1.0)):
+                # A stopped loop may come here again and again until its deadline: it must not spin.
+                time.sleep(min(left, RECONNECT_PAUSE_SECONDS))
+                return
+
+
+def _outgoing(row: ClaimedRow) -> Outgoing:
+    """Return a row as it goes on the wire; what the row's headers say wins over what we would."""
+    headers = {"persistent": "true", "content-type": "application/json"}
+    headers |= {name: str(value) for name, value in (row.headers or {}).items() if value is not None}
+    return Outgoing(
+        key=row.id, destination=row.destination, body=json.dumps(row.body, cls=DjangoJSONEncoder), headers=headers
+    )
+
+
+def _storable(error: str) -> str:
+    """Return the broker's words as a text column takes them."""
+    return error.replace("\0", "")[:_ERROR_LIMIT]

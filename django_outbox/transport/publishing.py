@@ -1,0 +1,227 @@
+"""Sends batches over STOMP with a receipt for each message, so that "sent" means "the broker has it".
+
+The relay's real ``Transport``. RabbitMQ answers a receipt on a SEND only after the confirm of that message; a receipt
+on anything else says nothing about the messages before it. A message that the broker rejects (a full queue) is answered
+by nothing at all, which is why waiting has an end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stomp.exception import StompException
+from stomp.listener import ConnectionListener
+
+from django_outbox import settings
+from django_outbox.transport.base import SendReport, Unsettled
+from django_outbox.transport.stomp import OpenConnection, abort, describe_error, hosts_in_words, open_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from uuid import UUID
+
+    from django_outbox.transport.base import Outgoing, Patience
+
+TICK_SECONDS = 1.0
+# An ERROR frame and the end of the connection come as two events; the second may be a moment behind.
+_ERROR_GRACE_SECONDS = 1.0
+# Ours alone: a row that brings them would break the frame or the bookkeeping.
+_FRAME_HEADERS = frozenset({"destination", "content-length", "receipt"})
+
+
+@dataclass(slots=True)
+class _Sent:
+    key: UUID
+    at: float
+
+
+class ReceiptBook(ConnectionListener):  # type: ignore[misc]
+    """Which messages of one connection are answered; written by stomp.py's receiver, read by the sender."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._open: dict[str, _Sent] = {}
+        self._report = SendReport()
+        self._lost = False
+        self._error: str | None = None
+
+    def begin(self) -> None:
+        """Start the bookkeeping of a new batch."""
+        with self._changed:
+            self._report = SendReport()
+
+    def expect(self, receipt: str, key: UUID) -> None:
+        """Note a message just before it is sent: the answer may be here before the call returns."""
+        with self._changed:
+            self._open[receipt] = _Sent(key, time.monotonic())
+
+    def refuse(self, key: UUID, why: str) -> None:
+        """Note a message that is not sent because it cannot be said in a frame."""
+        with self._changed:
+            self._report.refused[key] = why
+
+    def on_receipt(self, frame: Any) -> None:
+        """Note the broker's confirm of one message."""
+        with self._changed:
+            sent = self._open.pop(frame.headers.get("receipt-id"), None)
+            if sent is not None:
+                self._report.confirmed[sent.key] = time.monotonic() - sent.at
+                self._changed.notify_all()
+
+    def on_error(self, frame: Any) -> None:
+        """Note the broker's refusal: of one message where it says which, of the connection otherwise."""
+        with self._changed:
+            self._error = describe_error(frame)
+            sent = self._open.pop(frame.headers.get("receipt-id"), None)
+            if sent is not None:
+                self._report.refused[sent.key] = self._error
+            self._changed.notify_all()
+
+    def on_disconnected(self) -> None:
+        """Note that no further answer will come."""
+        with self._changed:
+            self._lost = True
+            self._changed.notify_all()
+
+    def wait(self, patience: Patience) -> SendReport:
+        """Wait until every message is answered, the connection is lost, or patience ends; return what is known."""
+        with self._changed:
+            while self._open and not self._lost and self._error is None and patience.left() > 0:
+                self._changed.wait(min(TICK_SECONDS, patience.left()))
+                patience.tick()
+            if self._error is not None and self._open:
+                self._changed.wait_for(lambda: self._lost, _ERROR_GRACE_SECONDS)
+            return self._conclude()
+
+    def concluded(self) -> SendReport:
+        """Return what is known, without waiting."""
+        with self._changed:
+            return self._conclude()
+
+    def _conclude(self) -> SendReport:
+        report = self._report
+        if self._lost or self._error is not None:
+            report.unsettled = Unsettled.CONNECTION_LOST
+            report.detail = self._error or "the connection to the broker was lost"
+        elif self._open:
+            report.unsettled = Unsettled.TIMEOUT
+            report.detail = "the broker did not confirm in time"
+        return report
+
+
+class StompTransport:
+    """Pipelined SENDs, one receipt each, over one connection at a time. The repr holds no credentials."""
+
+    def __init__(self) -> None:
+        self._open: OpenConnection | None = None
+        self._book = ReceiptBook()
+        self._generation = 0
+        self._serial = 0
+
+    @property
+    def host(self) -> str:
+        """The broker connected to, or those that would be tried."""
+        return self._open.host if self._open else hosts_in_words()
+
+    def is_connected(self) -> bool:
+        """Tell whether the connection stands, as far as is known."""
+        return self._open is not None and self._open.is_connected()
+
+    def connect(self) -> None:
+        """Open a new connection in place of an old one. Raises ``BrokerUnavailable`` or ``BrokerRefused``."""
+        self.close()
+        self._generation += 1
+        self._book = ReceiptBook()
+        self._open = open_connection("publisher", listener=self._book)
+        _bound_blocking(self._open.connection, settings.RECEIPT_TIMEOUT)
+
+    def send(self, messages: Sequence[Outgoing], patience: Patience) -> SendReport:
+        """Send all without waiting in between, then wait for the receipts."""
+        self._book.begin()
+        failed = self._write_all(messages, patience)
+        report = self._book.wait(patience) if failed is None else self._book.concluded()
+        if failed is not None:
+            report.unsettled, report.detail = failed
+        if report.unsettled is not None:
+            self._cut()
+        return report
+
+    def close(self) -> None:
+        """Say goodbye and close; never raises."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def _cut(self) -> None:
+        """Close without the politeness that a dead or silent broker would make us wait for."""
+        if self._open is not None:
+            abort(self._open.connection)
+            self._open = None
+
+    def _write_all(self, messages: Sequence[Outgoing], patience: Patience) -> tuple[Unsettled, str] | None:
+        """Write the frames; return why that stopped halfway, None when it did not."""
+        if self._open is None:
+            return Unsettled.CONNECTION_LOST, "there is no connection to the broker"
+        for message in messages:
+            if patience.left() <= 0:
+                return Unsettled.TIMEOUT, "the broker takes messages too slowly"
+            try:
+                self._write(self._open.connection, message)
+            except BlockingIOError:
+                return Unsettled.TIMEOUT, "the broker has stopped reading, as it does when memory or disk run out"
+            except (StompException, OSError, AttributeError) as error:
+                # AttributeError: stomp.py's receiver took its socket away while the frame was being written.
+                return self._loss(error)
+        return None
+
+    def _loss(self, error: Exception) -> tuple[Unsettled, str]:
+        # What the broker said before it closed explains more than the broken pipe we ran into.
+        report = self._book.concluded()
+        words = report.detail or f"the connection to the broker was lost: {error or type(error).__name__}"
+        return Unsettled.CONNECTION_LOST, words
+
+    def _write(self, connection: Any, message: Outgoing) -> None:
+        problem = unsendable(message.headers)
+        if problem is not None:
+            self._book.refuse(message.key, problem)
+            return
+        self._serial += 1
+        receipt = f"{self._generation}-{self._serial}"
+        headers = {name: value for name, value in message.headers.items() if name not in _FRAME_HEADERS}
+        self._book.expect(receipt, message.key)
+        connection.send(message.destination, message.body, headers={**headers, "receipt": receipt})
+
+
+def unsendable(headers: Mapping[str, str]) -> str | None:
+    """Return why these headers cannot be put in a frame, None when they can.
+
+    stomp.py escapes values but neither names nor NUL, and a frame that goes out crooked takes its neighbours down.
+    """
+    for name, value in headers.items():
+        if not name or any(character in name for character in "\r\n:\0"):
+            return f"the header name {name!r} is empty or holds a colon, a line break or NUL"
+        if "\0" in value:
+            return f"the header {name!r} holds NUL"
+        try:
+            f"{name}{value}".encode()
+        except UnicodeEncodeError:
+            return f"the header {name!r} holds what UTF-8 cannot say"
+    return None
+
+
+def _bound_blocking(connection: Any, seconds: float) -> None:
+    """Make a write fail that the broker does not take within ``seconds``: it stops reading when its memory runs out."""
+    wire = getattr(connection.transport, "socket", None)
+    if wire is None:
+        return
+    whole, fraction = divmod(seconds, 1)
+    with contextlib.suppress(OSError):
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(whole), int(fraction * 1e6)))
+        # Without it the last frames of a batch wait for the acknowledgement of those before.
+        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
