@@ -1,0 +1,41 @@
+"""Command line: `outbox-operator run`, or `python -m outbox_operator run`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from outbox_operator.errors import OperatorError
+from outbox_operator.logs import configure_logging
+from outbox_operator.main import run
+from outbox_operator.metrics import operator_version
+from outbox_operator.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and run; errors that people can act on are one line and exit code 1."""
+    parser = argparse.ArgumentParser(
+        prog="outbox-operator",
+        description="Run the workers of Publishers and Subscriptions. Settings come from OUTBOX_OPERATOR_* variables.",
+    )
+    parser.add_argument("--version", action="version", version=operator_version())
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="run the operator until SIGTERM")
+    parser.parse_args(arguments)
+    try:
+        settings = load_settings(os.environ)
+        configure_logging(settings.log_level, settings.log_format)
+        return asyncio.run(run(settings))
+    except OperatorError as error:
+        sys.stderr.write(f"outbox-operator: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

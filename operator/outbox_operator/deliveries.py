@@ -1,0 +1,88 @@
+"""What the watches have delivered, and who follows which workload. Written by `handlers`, compared by `resync`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from outbox_operator import metrics
+from outbox_operator.api.resource import GROUP, KIND_BY_NAME, Key, Kind
+from outbox_operator.plan import controller_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class WatchEvent(NamedTuple):
+    """One event of a watch, reduced to what we need."""
+
+    resource: str
+    """Plural of the resource type."""
+    deleted: bool
+    obj: Mapping[str, Any]
+
+
+class Deliveries:
+    """Generations of objects as the watches delivered them."""
+
+    def __init__(self) -> None:
+        self._generations: dict[str, dict[str, int]] = {}
+        """By resource type, then by uid."""
+
+    def note(self, event: WatchEvent) -> bool:
+        """Remember an event; tell whether it brought a new object or generation, or a deletion."""
+        metrics.WATCH_LAST_EVENT.labels(event.resource).set(time.time())
+        metadata = event.obj["metadata"]
+        known = self._generations.setdefault(event.resource, {})
+        if event.deleted:
+            known.pop(metadata["uid"], None)
+            return True
+        news: bool = known.get(metadata["uid"]) != metadata["generation"]
+        known[metadata["uid"]] = metadata["generation"]
+        return news
+
+    def has(self, resource: str, obj: Mapping[str, Any]) -> bool:
+        """Tell whether a watch has delivered this generation of an object or a later one."""
+        metadata = obj["metadata"]
+        return self._generations.get(resource, {}).get(metadata["uid"], 0) >= int(metadata["generation"])
+
+
+class Followers:
+    """Which resources follow which Deployment by `workloadRef`."""
+
+    def __init__(self) -> None:
+        self._target: dict[Key, str] = {}
+        self._by_target: dict[tuple[str, str], set[Key]] = {}
+
+    def update(self, key: Key, obj: Mapping[str, Any] | None) -> None:
+        """Note whom a resource follows now; None: the resource is gone."""
+        new = ((obj or {}).get("spec") or {}).get("workloadRef", {}).get("name")
+        old = self._target.get(key)
+        if old == new:
+            return
+        if old is not None:
+            del self._target[key]
+            followers = self._by_target[key.namespace, old]
+            followers.discard(key)
+            if not followers:
+                del self._by_target[key.namespace, old]
+        if new is not None:
+            self._target[key] = new
+            self._by_target.setdefault((key.namespace, new), set()).add(key)
+
+    def of(self, namespace: str, name: str) -> frozenset[Key]:
+        """Return who follows a Deployment."""
+        return frozenset(self._by_target.get((namespace, name), ()))
+
+
+def key_of(kind: Kind, obj: Mapping[str, Any]) -> Key:
+    """Return the key of one of our resources."""
+    return Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def owner_key(deployment: Mapping[str, Any]) -> Key | None:
+    """Return the resource that a Deployment belongs to, or None when it is not ours."""
+    owner = controller_of(deployment)
+    if owner is None or not owner["apiVersion"].startswith(f"{GROUP}/") or owner["kind"] not in KIND_BY_NAME:
+        return None
+    return Key(KIND_BY_NAME[owner["kind"]], deployment["metadata"]["namespace"], owner["name"])

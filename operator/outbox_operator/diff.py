@@ -1,0 +1,186 @@
+"""Compare what we want with what is there, and say in words what differs first.
+
+`apply` uses `first_difference` to tell whether a request is needed at all, and `explain_roll` to say why the workers
+are replaced. Values of environment variables are never put into words: they may be secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from outbox_operator.build.names import CONFIG_ANNOTATION, CONTAINER
+
+_ITEM_KEYS: Final = ("name", "mountPath", "containerPort", "uid", "key", "topologyKey", "ip")
+"""Fields by which an item of a list is known, in the order they are tried."""
+_MAX_VALUE: Final = 80
+_SUFFIXES: Final[Mapping[str, Decimal]] = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("0.001"),
+    "": Decimal(1),
+    "k": Decimal(1000),
+    "M": Decimal(1000) ** 2,
+    "G": Decimal(1000) ** 3,
+    "T": Decimal(1000) ** 4,
+    "Ki": Decimal(1024),
+    "Mi": Decimal(1024) ** 2,
+    "Gi": Decimal(1024) ** 3,
+    "Ti": Decimal(1024) ** 4,
+}
+_QUANTITY: Final = re.compile(r"^([+-]?[0-9.]+)(n|u|m|k|M|G|T|Ki|Mi|Gi|Ti|)$")
+
+Path = tuple[str, ...]
+
+
+class Difference(NamedTuple):
+    """A field that differs: where, what is there, what should be there."""
+
+    path: Path
+    live: Any
+    wanted: Any
+
+
+def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Difference | None:
+    """Return the first field of `wanted` that `live` does not carry; fields that only `live` has are not ours."""
+    return next(_missing((), wanted, live), None)
+
+
+def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Difference]:
+    """Return every field in which two objects differ, whichever has it."""
+    found = list(_missing((), new, old))
+    seen = {difference.path for difference in found}
+    for path, wanted, live in _missing((), old, new):
+        if path not in seen:
+            found.append(Difference(path, live=wanted, wanted=live))
+    return found
+
+
+def explain_roll(new: Mapping[str, Any], old: Mapping[str, Any]) -> str | None:
+    """Say what makes one pod template differ from another, or None when nothing does."""
+    found = differences(new, old)
+    if not found:
+        return None
+    first = min(found, key=_importance)
+    others = len({_subject(difference) for difference in found}) - 1
+    words = in_words(first)
+    return f"{words} (and {others} more {'change' if others == 1 else 'changes'})" if others > 0 else words
+
+
+def in_words(difference: Difference) -> str:
+    """Say what differs, for people."""
+    path, live, wanted = difference
+    if path[-1] == CONFIG_ANNOTATION:
+        return _config_in_words(str(live or ""), str(wanted or ""))
+    name = dotted(path)
+    variable = _variable(path)
+    if variable is not None:
+        return f"environment variable {variable} changed"
+    if live is None:
+        return f"{name} was added"
+    if wanted is None:
+        return f"{name} was removed"
+    return f"{name} changed from {_shown(live)} to {_shown(wanted)}"
+
+
+def dotted(path: Path) -> str:
+    """Return a path as people write it; the worker's own container goes without saying."""
+    text = "".join(part if part.startswith("[") else f".{part}" for part in path).lstrip(".")
+    for prefix in (f"spec.template.spec.containers[{CONTAINER}].", f"spec.containers[{CONTAINER}]."):
+        text = text.removeprefix(prefix)
+    return text
+
+
+def _missing(path: Path, wanted: Any, live: Any) -> Iterator[Difference]:
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        for name in wanted:
+            yield from _missing((*path, str(name)), wanted[name], live.get(name))
+    elif isinstance(wanted, list) and isinstance(live, list):
+        yield from _missing_items(path, wanted, live)
+    elif not _same(wanted, live):
+        yield Difference(path, live, wanted)
+
+
+def _missing_items(path: Path, wanted: list[Any], live: list[Any]) -> Iterator[Difference]:
+    key = _item_key(wanted)
+    if key is None:
+        if len(wanted) != len(live) or any(next(_missing((), *pair), None) for pair in zip(wanted, live, strict=True)):
+            yield Difference(path, live, wanted)
+        return
+    by_key = {item.get(key): item for item in live if isinstance(item, Mapping)}
+    for item in wanted:
+        place = (*path[:-1], f"{path[-1]}[{item[key]}]") if path else (f"[{item[key]}]",)
+        if item[key] in by_key:
+            yield from _missing(place, item, by_key[item[key]])
+        else:
+            yield Difference(place, None, item)
+
+
+def _item_key(items: list[Any]) -> str | None:
+    if not items or not all(isinstance(item, Mapping) for item in items):
+        return None
+    return next((key for key in _ITEM_KEYS if all(key in item for item in items)), None)
+
+
+def _same(wanted: Any, live: Any) -> bool:
+    if wanted == live:
+        return True
+    if live is None:
+        # The API server leaves out what is empty or false.
+        return not wanted and not isinstance(wanted, Mapping)
+    first, second = _quantity(wanted), _quantity(live)
+    return first is not None and first == second
+
+
+def _quantity(value: Any) -> Decimal | None:
+    match = _QUANTITY.match(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if match is None or match[1].count(".") > 1:
+        return None
+    return Decimal(match[1]) * _SUFFIXES[match[2]]
+
+
+def _importance(difference: Difference) -> tuple[int, str]:
+    """Order causes by what people look for: the configuration, the image, then the rest."""
+    path = difference.path
+    if path[-1] == CONFIG_ANNOTATION:
+        return 0, ""
+    name = dotted(path)
+    order = ("image", "command", "args", "env", "envFrom", "resources")
+    head = re.split(r"[.\[]", name)[0]
+    return (1 + order.index(head), name) if head in order else (len(order) + 1, name)
+
+
+def _subject(difference: Difference) -> str:
+    return _variable(difference.path) or dotted(difference.path)
+
+
+def _variable(path: Path) -> str | None:
+    part = next((part for part in path if part.startswith("env[")), None)
+    return part[len("env[") : -1] if part else None
+
+
+def _config_in_words(old: str, new: str) -> str:
+    before, after = parse_marks(old), parse_marks(new)
+    changed = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    if not changed:
+        return "the marks of the configuration changed"
+    kind, _, name = changed[0].partition("/")
+    verb = "changed" if changed[0] in before and changed[0] in after else "is used" if changed[0] in after else "left"
+    words = f"{kind} {name} {verb}"
+    if verb == "is used":
+        words = f"{kind} {name} is now used by the environment"
+    elif verb == "left":
+        words = f"{kind} {name} is no longer used by the environment"
+    return f"{words} (and {len(changed) - 1} more)" if len(changed) > 1 else words
+
+
+def parse_marks(text: str) -> dict[str, str]:
+    """Read the value of the configuration annotation: `Secret/name=digest,...`."""
+    return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+
+
+def _shown(value: Any) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= _MAX_VALUE else f"{text[: _MAX_VALUE - 1]}…"

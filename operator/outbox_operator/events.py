@@ -1,0 +1,127 @@
+"""Events on a resource, so that `kubectl describe` tells its story. Posted on transitions only.
+
+Reasons of Events are for people; unlike the reasons of conditions they may change at any time.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from outbox_operator.api import conditions as api_conditions
+from outbox_operator.api.resource import GROUP, VERSION, Resource
+from outbox_operator.build.names import FIELD_MANAGER, deployment_name
+from outbox_operator.errors import KubeError
+from outbox_operator.kube import EVENTS, Api
+from outbox_operator.status import condition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from outbox_operator.apply import Applied
+
+logger = logging.getLogger(__name__)
+
+_MAX_MESSAGE = 1000
+_QUIET = frozenset(
+    {
+        api_conditions.WORKERS_STARTING,
+        api_conditions.TERMINATING_PREDECESSOR,
+        api_conditions.STATE_SUSPENDED,
+        api_conditions.SCALED_TO_ZERO,
+    }
+)
+"""Reasons of Ready that are moments of normal work or told by another Event."""
+
+
+class Event(NamedTuple):
+    """One Event before it is posted."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def transitions(
+    resource: Resource, applied: Applied, before: Mapping[str, Any] | None, after: Mapping[str, Any]
+) -> Iterator[Event]:
+    """Return the Events for what was done and for what has changed in the status."""
+    name = deployment_name(resource.key)
+    if applied.created:
+        yield Event("Normal", "CreatedDeployment", f"Created Deployment {name}.")
+    if applied.drift is not None:
+        yield Event(
+            "Normal", "RestoredDeployment", f"Deployment {name} had been changed and was put back: {applied.drift}."
+        )
+    if applied.roll is not None and applied.drift is None:
+        yield Event("Normal", "RollingWorkers", f"{_capitalised(applied.roll)}; the workers are replaced.")
+    yield from _of_suspended(before, after)
+    yield from _of_ready(before, after)
+
+
+async def post(api: Api, resource: Resource, event: Event, instance: str) -> None:
+    """Post an Event. A failure is logged and forgotten: an Event must never hold up the work it tells of."""
+    try:
+        await api.create(EVENTS, _body(resource, event, instance))
+    except KubeError as error:
+        logger.warning("cannot post event %s for %s: %s", event.reason, resource.key, error)
+
+
+def _of_suspended(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[Event]:
+    old, new = (condition_of(status, api_conditions.SUSPENDED) for status in (before, after))
+    was, now = ((found or {}).get("status") == "True" for found in (old, new))
+    if now and not was:
+        yield Event("Normal", "Suspended", "spec.state is Suspended; the workers finish their work and stop.")
+    if was and not now:
+        yield Event("Normal", "Resumed", "spec.state is Running again; workers are started.")
+
+
+def _of_ready(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[Event]:
+    old, new = (condition_of(status, api_conditions.READY) for status in (before, after))
+    if new is None or new["reason"] in _QUIET:
+        return
+    if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]) and not _other(old, new):
+        return
+    yield Event("Normal" if new["status"] == "True" else "Warning", new["reason"], new["message"])
+
+
+def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Tell whether the same reason now means another cause. Only messages without counts in them can tell."""
+    told_apart = (
+        api_conditions.SECRET_NOT_FOUND,
+        api_conditions.CONFIG_MAP_NOT_FOUND,
+        api_conditions.WORKLOAD_NOT_FOUND,
+    )
+    return new["reason"] in told_apart and old["message"].split(".")[0] != new["message"].split(".")[0]
+
+
+def _body(resource: Resource, event: Event, instance: str) -> dict[str, Any]:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    key = resource.key
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"namespace": key.namespace, "name": f"{key.name}.{secrets.token_hex(8)}"},
+        "involvedObject": {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": key.kind.name,
+            "namespace": key.namespace,
+            "name": key.name,
+            "uid": resource.uid,
+        },
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message[:_MAX_MESSAGE],
+        "source": {"component": FIELD_MANAGER},
+        "reportingComponent": FIELD_MANAGER,
+        "reportingInstance": instance[:128],
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:] if not text.startswith(("spec.", "env")) else text

@@ -1,0 +1,105 @@
+"""Leader election by a Lease: one replica works, the others stand by. `main` ends the process when the lead is lost.
+
+The official client's election is used. It knows no deadlines on its requests and ends on connection errors, so the
+lock here adds both: a lead must be given up before the Lease runs out, and an API server that restarts is ridden out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import aiohttp
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.leaderelection.electionconfig import Config
+from kubernetes.aio.leaderelection.leaderelection import LeaderElection
+from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from kubernetes.aio.client.api_client import ApiClient
+    from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS: Final = 15
+RENEW_DEADLINE_SECONDS: Final = 10
+RETRY_SECONDS: Final = 2
+_REQUEST_SECONDS: Final = 3.0
+"""Renewal deadline plus one request must stay below the Lease's duration."""
+
+_T = TypeVar("_T")
+
+
+class PatientLock(LeaseLock):
+    """A Lease whose requests have a deadline and whose connection errors count as "not this time"."""
+
+    async def get(self, name: str, namespace: str) -> Any:
+        try:
+            return await self._bounded(super().get(name, namespace))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return False, ApiException(status=0, reason=f"{type(error).__name__}: {error}")
+
+    async def create(self, name: str, namespace: str, election_record: LeaderElectionRecord) -> bool:
+        return await self._tried(super().create(name, namespace, election_record))
+
+    async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
+        return await self._tried(super().update(name, namespace, updated_record))
+
+    async def release(self) -> None:
+        """Give the lead up at once, so that nobody has to wait for the Lease to run out."""
+        lease = self.lease_reference
+        if lease is None or lease.spec is None or lease.spec.holder_identity != self.identity:
+            return
+        lease.spec.holder_identity = ""
+        lease.spec.lease_duration_seconds = 1
+        try:
+            await self._bounded(
+                self.api_instance.replace_namespaced_lease(name=self.name, namespace=self.namespace, body=lease)
+            )
+        except (aiohttp.ClientError, ApiException, TimeoutError, OSError) as error:
+            logger.warning("cannot release the lease; it runs out in %d s: %s", LEASE_SECONDS, error)
+
+    async def _tried(self, request: Awaitable[bool]) -> bool:
+        try:
+            return await self._bounded(request)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            logger.warning("cannot write the lease: %s: %s", type(error).__name__, error)
+            return False
+
+    @staticmethod
+    async def _bounded(request: Awaitable[_T]) -> _T:
+        async with asyncio.timeout(_REQUEST_SECONDS):
+            return await request
+
+
+class Leader:
+    """Takes part in the election."""
+
+    def __init__(self, client: ApiClient, name: str, namespace: str, identity: str) -> None:
+        self._lock = PatientLock(name, namespace, identity, client)
+        self.acquired = asyncio.Event()
+
+    async def run(self) -> None:
+        """Wait for the lead, set `acquired`, and return when the lead is lost."""
+        config = Config(
+            lock=self._lock,
+            lease_duration=LEASE_SECONDS,
+            renew_deadline=RENEW_DEADLINE_SECONDS,
+            retry_period=RETRY_SECONDS,
+            onstarted_leading=self._begin,
+            onstopped_leading=self._end,
+        )
+        await LeaderElection(config).run()
+
+    async def release(self) -> None:
+        """Give the lead up, if held."""
+        await self._lock.release()
+
+    async def _begin(self) -> None:
+        self.acquired.set()
+
+    async def _end(self) -> None:
+        logger.error("the lead is lost: the lease could not be renewed")

@@ -1,0 +1,118 @@
+"""The composition root: settings, server, leader election, watches, queue, resync. `__main__` calls `run`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from kubernetes.aio.client.api_client import ApiClient
+
+from outbox_operator import metrics
+from outbox_operator.deliveries import Deliveries, Followers
+from outbox_operator.errors import KubeError
+from outbox_operator.handlers import Triggers, Watches
+from outbox_operator.kube import Api, load_configuration
+from outbox_operator.leader import Leader
+from outbox_operator.reconcile import Reconciler
+from outbox_operator.resync import Health, Resync
+from outbox_operator.server import Server
+from outbox_operator.workqueue import WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from outbox_operator.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+EXIT_STOPPED: Final = 0
+EXIT_FAILED: Final = 1
+_FINISH_SECONDS: Final = 5.0
+"""How long reconciliations in flight may go on after SIGTERM."""
+
+
+async def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT (0), or until the lead or the watches are lost (1)."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    configuration = await load_configuration()
+    api = Api(ApiClient(configuration))
+    health = Health(settings.resync_seconds)
+    server = Server(api, health.complaint)
+    try:
+        await server.start(settings.port)
+        return await _elected(settings, api, health, stop)
+    except OSError as error:
+        raise KubeError(f"cannot listen on port {settings.port}: {error}") from error
+    finally:
+        await server.stop()
+        await api.close()
+
+
+async def _elected(settings: Settings, api: Api, health: Health, stop: asyncio.Event) -> int:
+    """Work while leading; without election, work at once."""
+    if not settings.leader_election:
+        return await _work(settings, api, health, stop, lost=None)
+    leader = Leader(api.client, settings.lease_name, settings.namespace, settings.pod_name)
+    election = asyncio.create_task(leader.run(), name="election")
+    waiting = asyncio.create_task(leader.acquired.wait(), name="acquired")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        logger.info("waiting for the lead as %s", settings.pod_name)
+        await asyncio.wait({election, waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            return EXIT_STOPPED
+        if not leader.acquired.is_set():
+            await election  # It ended before it began: raise its error.
+            return EXIT_FAILED
+        return await _work(settings, api, health, stop, lost=election)
+    finally:
+        await _cancel((election, waiting, stopping))
+        await leader.release()
+
+
+async def _work(
+    settings: Settings, api: Api, health: Health, stop: asyncio.Event, lost: asyncio.Task[None] | None
+) -> int:
+    """Watch and reconcile until stopped, or until the lead or the watches are lost."""
+    queue = WorkQueue(Reconciler(api, settings.pod_name))
+    deliveries, followers = Deliveries(), Followers()
+    watches = Watches(Triggers(deliveries, followers, queue.add), settings.watch_namespaces)
+    resync = Resync(api, settings.watch_namespaces, deliveries, followers, queue.add)
+    metrics.LEADER.set(1)
+    health.working()
+    tasks = [asyncio.create_task(queue.work(), name=f"worker-{number}") for number in range(settings.workers)]
+    tasks.append(asyncio.create_task(resync.run(settings.resync_seconds, health), name="resync"))
+    watches.start()
+    logger.info("working on %s", ", ".join(settings.watch_namespaces) or "the whole cluster")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    ends: set[asyncio.Future[Any]] = {stopping, watches.ended, *tasks, *([lost] if lost else [])}
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    metrics.LEADER.set(0)
+    if lost is not None and lost.done():
+        # Another replica may work already: stop writing first, whatever is in flight.
+        await _cancel([*tasks, stopping])
+        return EXIT_FAILED
+    queue.close()
+    await queue.idle(_FINISH_SECONDS)
+    await _cancel([*tasks, stopping])
+    await asyncio.to_thread(watches.stop)
+    if stop.is_set():
+        logger.info("stopped")
+        return EXIT_STOPPED
+    for end in (watches.ended, *tasks):
+        if end.done() and not end.cancelled() and end.exception() is not None:
+            logger.error("%s ended: %s", end, end.exception())
+    return EXIT_FAILED
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError, Exception):
+            await task

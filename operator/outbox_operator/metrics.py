@@ -1,0 +1,97 @@
+"""Names, labels and meaning of the operator's metrics, in one place. `server` exposes them on /metrics."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from outbox_operator.api.conditions import TYPES
+
+if TYPE_CHECKING:
+    from outbox_operator.api.resource import Key
+
+REGISTRY: Final = CollectorRegistry()
+_STATUSES: Final = ("True", "False", "Unknown")
+
+
+def operator_version() -> str:
+    """Return the version of the distribution, `unknown` when it is not installed."""
+    try:
+        return version("django-outbox-operator")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+BUILD_INFO: Final = Gauge("outbox_operator_build_info", "Version of the operator.", ["version"], registry=REGISTRY)
+BUILD_INFO.labels(operator_version()).set(1)
+LEADER: Final = Gauge("outbox_operator_leader", "1 while this replica is the one that works.", registry=REGISTRY)
+RESOURCES: Final = Gauge(
+    "outbox_operator_resources", "Publishers and Subscriptions that exist.", ["kind", "namespace"], registry=REGISTRY
+)
+CONDITION: Final = Gauge(
+    "outbox_operator_resource_condition",
+    "1 for the present status of each condition of each resource, 0 for the other statuses.",
+    ["kind", "namespace", "name", "condition", "status"],
+    registry=REGISTRY,
+)
+RECONCILES: Final = Counter(
+    "outbox_operator_reconciles_total",
+    "Reconciliations by result: success (something was written), noop, requeue (not settled yet), error.",
+    ["kind", "result"],
+    registry=REGISTRY,
+)
+RECONCILE_SECONDS: Final = Histogram(
+    "outbox_operator_reconcile_duration_seconds", "Duration of one reconciliation.", ["kind"], registry=REGISTRY
+)
+QUEUE_DEPTH: Final = Gauge(
+    "outbox_operator_workqueue_depth", "Resources that wait to be reconciled now.", ["kind"], registry=REGISTRY
+)
+QUEUE_RETRIES: Final = Counter(
+    "outbox_operator_workqueue_retries_total", "Reconciliations repeated after an error.", ["kind"], registry=REGISTRY
+)
+DRIFT_CORRECTIONS: Final = Counter(
+    "outbox_operator_drift_corrections_total",
+    "Children that somebody else had changed or deleted, put back.",
+    ["kind", "child"],
+    registry=REGISTRY,
+)
+MISSED_EVENTS: Final = Counter(
+    "outbox_operator_missed_events_total",
+    "Changes that a full look found and the watch had not delivered.",
+    ["resource"],
+    registry=REGISTRY,
+)
+WATCH_LAST_EVENT: Final = Gauge(
+    "outbox_operator_watch_last_event_timestamp_seconds",
+    "When a watch last delivered an event.",
+    ["resource"],
+    registry=REGISTRY,
+)
+API_REQUESTS: Final = Counter(
+    "outbox_operator_api_requests_total",
+    "Requests to the API server; code is none when there was no answer.",
+    ["verb", "resource", "code"],
+    registry=REGISTRY,
+)
+
+
+def set_conditions(key: Key, conditions: list[dict[str, Any]]) -> None:
+    """Show the conditions of a resource."""
+    for condition in conditions:
+        for status in _STATUSES:
+            child = CONDITION.labels(key.kind.name, key.namespace, key.name, condition["type"], status)
+            child.set(1 if condition["status"] == status else 0)
+
+
+def forget_resource(key: Key) -> None:
+    """Stop showing a resource that is gone."""
+    for condition in TYPES:
+        for status in _STATUSES:
+            CONDITION.remove(key.kind.name, key.namespace, key.name, condition, status)
+
+
+def exposition() -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,62 @@
+"""Read everything that deciding about one resource needs. `reconcile` calls it; nothing is written here."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from outbox_operator.api.parsing import parse
+from outbox_operator.build.labels import selector
+from outbox_operator.build.names import deployment_name
+from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, PODS, SECRETS, Api, type_of
+from outbox_operator.plan import Observed, draft
+from outbox_operator.status import needs_pods
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from outbox_operator.api.resource import Key, Object, Resource
+    from outbox_operator.build.references import ConfigName
+
+
+async def get_resource_or_none(api: Api, key: Key) -> Object | None:
+    """Return a resource, or None when it is gone or going: what is being deleted must not get new children."""
+    obj = await api.get(type_of(key.kind), key.namespace, key.name)
+    return None if obj is None or obj["metadata"].get("deletionTimestamp") else obj
+
+
+def parse_resource(key: Key, obj: Object) -> Resource:
+    """Parse what `get_resource_or_none` gave."""
+    return parse(key.kind, obj)
+
+
+async def observe(api: Api, resource: Resource) -> Observed:
+    """Read the Deployment, the followed workload, and the Secrets and ConfigMaps that the pod template refers to."""
+    namespace = resource.key.namespace
+    reference = resource.worker.workload_ref
+    live = await api.get(DEPLOYMENTS, namespace, deployment_name(resource.key))
+    workload = await api.get(DEPLOYMENTS, namespace, reference.name) if reference else None
+    needed = {item.target for item in draft(resource, workload).references}
+    return Observed(live, workload, await _read_config(api, namespace, needed))
+
+
+async def observe_pods(api: Api, resource: Resource, deployment: Object | None) -> tuple[Object, ...]:
+    """Return the workers' pods while their Deployment is not fully available, otherwise nothing."""
+    if not needs_pods(deployment):
+        return ()
+    return tuple(await api.list(PODS, resource.key.namespace, selector(resource.key)))
+
+
+async def _read_config(
+    api: Api, namespace: str, names: Iterable[ConfigName]
+) -> dict[ConfigName, Mapping[str, Any] | None]:
+    ordered = sorted(names)
+    found = await asyncio.gather(*(_read_one(api, namespace, name) for name in ordered))
+    return dict(zip(ordered, found, strict=True))
+
+
+async def _read_one(api: Api, namespace: str, name: ConfigName) -> Mapping[str, Any] | None:
+    obj = await api.get(SECRETS if name.kind == "Secret" else CONFIG_MAPS, namespace, name.name)
+    if obj is None:
+        return None
+    return {**(obj.get("data") or {}), **(obj.get("binaryData") or {})}

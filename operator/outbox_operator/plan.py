@@ -1,0 +1,203 @@
+"""Decide what to do about one resource. Pure: the resource and what was observed in, a Plan out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from outbox_operator.api.conditions import (
+    CONFIG_MAP_NOT_FOUND,
+    NAME_CONFLICT,
+    SECRET_NOT_FOUND,
+    TERMINATING_PREDECESSOR,
+    Problem,
+)
+from outbox_operator.build.deployment import deployment, desired_replicas
+from outbox_operator.build.followed import follow
+from outbox_operator.build.hashes import salted_digest
+from outbox_operator.build.labels import MANAGED_BY, selector_labels
+from outbox_operator.build.names import CONFIG_ANNOTATION, FIELD_MANAGER, deployment_name
+from outbox_operator.build.pod_template import pod_template, worker_container
+from outbox_operator.build.references import ConfigName, Reference, references
+from outbox_operator.diff import parse_marks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from outbox_operator.api.resource import Object, Resource
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the cluster holds for one resource; None and missing keys mean absence."""
+
+    deployment: Object | None = None
+    workload: Object | None = None
+    """The Deployment of `workloadRef`."""
+    config: Mapping[ConfigName, Mapping[str, Any] | None] = field(default_factory=dict)
+    """Content (key to value) of the Secrets and ConfigMaps that the pod template refers to."""
+    pods: tuple[Object, ...] = ()
+    """The workers' pods; read only while the Deployment is not fully available."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What should be done and known about one resource."""
+
+    deployment: Object | None
+    """Deployment to apply; None leaves the present one as it is."""
+    scale_to: int | None
+    """Replicas to set on the present Deployment although nothing else of it may be touched."""
+    desired_replicas: int
+    image: str | None
+    conflict: Problem | None = None
+    """Why the Deployment's name cannot be used."""
+    unresolved: Problem | None = None
+    """What the resource refers to and does not exist."""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing may be rolled out for now."""
+        return self.deployment is None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The pod template of a resource before the content of its configuration is known, or why there is none."""
+
+    template: Object | None
+    references: tuple[Reference, ...] = ()
+    problem: Problem | None = None
+
+
+def draft(resource: Resource, workload: Object | None) -> Draft:
+    """Build the pod template as far as that goes without reading Secrets and ConfigMaps; `observe` reads those next."""
+    followed = follow(resource, workload)
+    if isinstance(followed, Problem):
+        return Draft(None, problem=followed)
+    template = pod_template(resource, followed)
+    return Draft(template, references(template))
+
+
+def plan(resource: Resource, observed: Observed) -> Plan:
+    """Decide what to do about a resource.
+
+    While something that the resource refers to is missing, nothing is created or rolled: present workers are better
+    than new ones that cannot start, and a Deployment made now would roll again once the Secret is there. Suspending
+    and scaling still take effect.
+    """
+    drafted = draft(resource, observed.workload)
+    conflict = name_conflict(resource, observed.deployment)
+    unresolved = drafted.problem or missing_reference(resource, drafted.references, observed.config)
+    replicas = desired_replicas(resource)
+    template = drafted.template or (observed.deployment or {}).get("spec", {}).get("template")
+    image = (worker_container(template) or {}).get("image") if template and not conflict else None
+    if conflict or unresolved or drafted.template is None:
+        scale_to = None if conflict else _scale_to(observed.deployment, replicas)
+        return Plan(None, scale_to, replicas, image, conflict, unresolved)
+    marked = mark_config(resource, drafted, observed)
+    return Plan(deployment(resource, marked), None, replicas, image)
+
+
+def name_conflict(resource: Resource, live: Object | None) -> Problem | None:
+    """Return why the Deployment of our name is not ours to change, or None."""
+    if live is None:
+        return None
+    owner = controller_of(live)
+    if owner is not None and owner["uid"] == resource.uid:
+        return None
+    name = deployment_name(resource.key)
+    if owner is None:
+        if _looks_like_ours(resource, live):
+            return None  # An orphan of ours, left by `kubectl delete --cascade=orphan`: adopted.
+        belongs = "was made by somebody else"
+    elif (owner["kind"], owner["name"]) == (resource.key.kind.name, resource.key.name):
+        message = f"Deployment {name} belongs to a deleted {owner['kind']} of this name; waiting until it is gone."
+        return Problem(TERMINATING_PREDECESSOR, message)
+    else:
+        belongs = f"belongs to {owner['kind']} {owner['name']}"
+    return Problem(
+        NAME_CONFLICT,
+        f"Deployment {name} is needed for the workers, but it exists and {belongs}. Rename this "
+        f"{resource.key.kind.name} or remove that Deployment.",
+    )
+
+
+def controller_of(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the owner reference of an object's controller."""
+    owners: Iterable[Mapping[str, Any]] = obj["metadata"].get("ownerReferences") or ()
+    return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def _looks_like_ours(resource: Resource, live: Object) -> bool:
+    labels = live["metadata"].get("labels") or {}
+    selects = live["spec"]["selector"].get("matchLabels")
+    return labels.get(MANAGED_BY) == FIELD_MANAGER and selects == selector_labels(resource.key)
+
+
+def missing_reference(
+    resource: Resource,
+    needed: Iterable[Reference],
+    config: Mapping[ConfigName, Mapping[str, Any] | None],
+) -> Problem | None:
+    """Return the first Secret, ConfigMap or key that is needed and missing, with the number of the others."""
+    missing = [item for item in needed if not item.optional and _is_missing(item, config.get(item.target))]
+    if not missing:
+        return None
+    first = missing[0]
+    kind, name, namespace = first.target.kind, first.target.name, resource.key.namespace
+    if config.get(first.target) is None:
+        text = f"{kind} {name} does not exist in namespace {namespace}. Create it"
+    else:
+        text = f"{kind} {name} in namespace {namespace} has no key {first.key}. Add the key"
+    others = f" {len(missing) - 1} more references are missing." if len(missing) > 1 else ""
+    reason = SECRET_NOT_FOUND if kind == "Secret" else CONFIG_MAP_NOT_FOUND
+    return Problem(reason, f"{text} or correct the reference; no worker is started or replaced until then.{others}")
+
+
+def _is_missing(reference: Reference, content: Mapping[str, Any] | None) -> bool:
+    return content is None or (reference.key is not None and reference.key not in content)
+
+
+def mark_config(resource: Resource, drafted: Draft, observed: Observed) -> Object:
+    """Return the pod template with a digest of each Secret and ConfigMap its environment is taken from."""
+    template = drafted.template
+    if template is None:
+        raise ValueError("a draft without a template cannot be marked")
+    if resource.worker.restart_policy == "Never":
+        # Marks that are there stay, or switching the policy off would itself replace the workers.
+        value = _live_marks(observed.deployment)
+    else:
+        value = ",".join(f"{name}={digest}" for name, digest in _marks(resource, drafted.references, observed.config))
+    if not value:
+        return template
+    metadata = template["metadata"]
+    annotations = {**metadata.get("annotations", {}), CONFIG_ANNOTATION: value}
+    return {**template, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _marks(
+    resource: Resource,
+    needed: Iterable[Reference],
+    config: Mapping[ConfigName, Mapping[str, Any] | None],
+) -> Iterable[tuple[str, str]]:
+    used: dict[ConfigName, set[str | None]] = {}
+    for reference in needed:
+        if reference.env and config.get(reference.target) is not None:
+            used.setdefault(reference.target, set()).add(reference.key)
+    for target in sorted(used):
+        content = config[target] or {}
+        keys = used[target]
+        # envFrom takes all keys; otherwise a change of a key that no variable reads must not replace the workers.
+        relevant = content if None in keys else {key: value for key, value in content.items() if key in keys}
+        yield str(target), salted_digest(resource.uid, {str(key): value for key, value in relevant.items()})
+
+
+def _live_marks(live: Object | None) -> str:
+    annotations = (live or {}).get("spec", {}).get("template", {}).get("metadata", {}).get("annotations") or {}
+    value = annotations.get(CONFIG_ANNOTATION, "")
+    return value if parse_marks(value) else ""
+
+
+def _scale_to(live: Object | None, replicas: int) -> int | None:
+    return replicas if live is not None and live["spec"].get("replicas") != replicas else None

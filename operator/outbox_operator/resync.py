@@ -1,0 +1,140 @@
+"""The full look at the cluster, once in a while: heals what a watch missed, counts it, and notices dead watches.
+
+A watch can die in silence while the process lives. So everything is listed and compared with what the watches
+delivered: what stays undelivered is counted, put on the queue, and when it happens again and again /healthz fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from outbox_operator import metrics
+from outbox_operator.api.resource import KINDS, Key
+from outbox_operator.build.labels import OWNED_SELECTOR
+from outbox_operator.deliveries import Deliveries, Followers, key_of, owner_key
+from outbox_operator.errors import KubeError
+from outbox_operator.kube import DEPLOYMENTS, Api, type_of
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS: Final = 10.0
+"""An event may still be on its way when the list already shows its object."""
+MISSES_UNTIL_DEAD: Final = 2
+"""Rounds in a row with something undelivered until a watch counts as dead."""
+_STALE_ROUNDS: Final = 5
+"""Rounds without a successful look until the process counts as stuck."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Health:
+    """Whether the watches and the resync are alive; asked by `server`."""
+
+    def __init__(self, resync_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = _STALE_ROUNDS * resync_seconds + 60.0
+        self._clock = clock
+        self._misses: Counter[str] = Counter()
+        self._last_look: float | None = None
+        """None until this replica works: a standby looks at nothing."""
+
+    def working(self) -> None:
+        """Note that this replica has begun to work."""
+        self._last_look = self._clock()
+
+    def looked(self, missed: Mapping[str, int]) -> None:
+        """Note the outcome of a full look: undelivered objects by resource type."""
+        self._last_look = self._clock()
+        for resource, number in missed.items():
+            self._misses[resource] = self._misses[resource] + 1 if number else 0
+
+    def answered(self) -> None:
+        """Note that a look failed because of the API server; that is no fault of this process."""
+        self._last_look = self._clock()
+
+    def complaint(self) -> str | None:
+        """Return what is wrong, or None."""
+        dead = sorted(name for name, rounds in self._misses.items() if rounds >= MISSES_UNTIL_DEAD)
+        if dead:
+            return f"the watch of {', '.join(dead)} is dead: changes were seen by listing and not delivered"
+        if self._last_look is not None and self._clock() - self._last_look > self._limit:
+            return f"no full look at the cluster for more than {self._limit:.0f} s"
+        return None
+
+
+class Resync:
+    """Lists everything every `seconds` and puts all resources on the queue."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespaces: tuple[str, ...],
+        deliveries: Deliveries,
+        followers: Followers,
+        add: Callable[[Key], None],
+    ) -> None:
+        self._api = api
+        self._namespaces: tuple[str | None, ...] = namespaces or (None,)
+        self._deliveries = deliveries
+        self._followers = followers
+        self._add = add
+        self._shown: set[tuple[str, str]] = set()
+        """Labels of `outbox_operator_resources` that have been set."""
+
+    async def run(self, seconds: float, health: Health, sleep: Sleep = asyncio.sleep) -> None:
+        """Look until cancelled; begins with a pause, since the watches list everything when they start."""
+        while True:
+            await sleep(seconds)
+            try:
+                health.looked(await self.look(sleep))
+            except KubeError as error:
+                health.answered()
+                logger.warning("cannot look at the whole cluster: %s", error)
+
+    async def look(self, sleep: Sleep = asyncio.sleep) -> dict[str, int]:
+        """Look once; return how many objects of each type the watches have failed to deliver."""
+        listed = await self._list()
+        late = self._undelivered(listed)
+        counts: Counter[tuple[str, str]] = Counter()
+        for kind in KINDS:
+            for obj in listed[kind.plural]:
+                key = key_of(kind, obj)
+                counts[kind.name, key.namespace] += 1
+                self._followers.update(key, obj)
+                self._add(key)
+        self._show(counts)
+        if late:
+            await sleep(GRACE_SECONDS)
+        missed = self._undelivered(dict(late))
+        for resource, objects in missed.items():
+            metrics.MISSED_EVENTS.labels(resource).inc(len(objects))
+            logger.warning("the watch of %s has not delivered %d changes", resource, len(objects))
+        return {resource: len(missed.get(resource, ())) for resource in listed}
+
+    async def _list(self) -> dict[str, list[dict[str, Any]]]:
+        listed: dict[str, list[dict[str, Any]]] = {}
+        for namespace in self._namespaces:
+            for kind in KINDS:
+                listed.setdefault(kind.plural, []).extend(await self._api.list(type_of(kind), namespace))
+            owned = await self._api.list(DEPLOYMENTS, namespace, OWNED_SELECTOR)
+            ours = [deployment for deployment in owned if owner_key(deployment) is not None]
+            listed.setdefault(DEPLOYMENTS.plural, []).extend(ours)
+        return listed
+
+    def _undelivered(self, listed: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        late = {
+            resource: [obj for obj in objects if not self._deliveries.has(resource, obj)]
+            for resource, objects in listed.items()
+        }
+        return {resource: objects for resource, objects in late.items() if objects}
+
+    def _show(self, counts: Counter[tuple[str, str]]) -> None:
+        for labels in self._shown - counts.keys():
+            metrics.RESOURCES.remove(*labels)
+        for labels, number in counts.items():
+            metrics.RESOURCES.labels(*labels).set(number)
+        self._shown = set(counts)

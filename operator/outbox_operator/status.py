@@ -1,0 +1,219 @@
+"""The status of a resource, computed wholly from what is, never toggled. Pure; one function for each condition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from outbox_operator.api import conditions as api
+from outbox_operator.api.conditions import Condition, Problem
+from outbox_operator.build.labels import selector
+from outbox_operator.build.names import deployment_name
+from outbox_operator.diagnosis import diagnose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from outbox_operator.api.resource import Object, Resource
+    from outbox_operator.plan import Plan
+
+_MAX_MESSAGE = 2000
+
+
+class Counts(NamedTuple):
+    """Workers as the Deployment counts them."""
+
+    replicas: int = 0
+    updated: int = 0
+    ready: int = 0
+    available: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What there is after a plan was carried out."""
+
+    deployment: Object | None
+    """The Deployment as it is now, if it is ours."""
+    now: datetime
+    pods: Sequence[Mapping[str, Any]] = ()
+    refused: Problem | None = None
+    """Why the API server refused the plan."""
+
+
+def status(resource: Resource, plan: Plan, outcome: Outcome) -> Object:
+    """Return the whole status except the times of transition; see `stamp`."""
+    counts = _counts(outcome.deployment)
+    found = [
+        ready(resource, plan, outcome),
+        progressing(resource, plan, outcome),
+        config_resolved(plan),
+        suspended(resource, counts),
+    ]
+    fields: dict[str, Any] = {
+        "observedGeneration": resource.generation,
+        "deploymentName": deployment_name(resource.key),
+        "selector": selector(resource.key),
+        "desiredReplicas": plan.desired_replicas,
+        "replicas": counts.replicas,
+        "updatedReplicas": counts.updated,
+        "readyReplicas": counts.ready,
+        "conditions": [
+            {
+                "type": condition.type,
+                "status": condition.status,
+                "observedGeneration": resource.generation,
+                "reason": condition.reason,
+                "message": condition.message[:_MAX_MESSAGE],
+            }
+            for condition in found
+        ],
+    }
+    return {**fields, "image": plan.image} if plan.image else fields
+
+
+def ready(resource: Resource, plan: Plan, outcome: Outcome) -> Condition:
+    """Summarise: True when as many workers as wanted are available and nothing is in the way."""
+    counts = _counts(outcome.deployment)
+    blocker = plan.conflict or outcome.refused or plan.unresolved
+    if blocker is not None:
+        return Condition(api.READY, "False", blocker.reason, blocker.message + _still_running(counts))
+    if resource.worker.suspended:
+        return Condition(api.READY, "False", api.STATE_SUSPENDED, "No workers run because spec.state is Suspended.")
+    if plan.desired_replicas == 0:
+        return Condition(api.READY, "True", api.SCALED_TO_ZERO, "No workers are wanted: spec.replicas is 0.")
+    problem = None if _is_complete(plan, outcome.deployment) else _trouble(resource, outcome)
+    if problem is not None:
+        return Condition(api.READY, "False", problem.reason, problem.message + _still_running(counts))
+    if _is_observed(outcome.deployment) and counts.available >= plan.desired_replicas:
+        return Condition(api.READY, "True", api.WORKERS_AVAILABLE, f"{_workers(counts.available)} available.")
+    message = f"{counts.available} of {plan.desired_replicas} workers are available; the others are starting."
+    return Condition(api.READY, "False", api.WORKERS_STARTING, message)
+
+
+def progressing(resource: Resource, plan: Plan, outcome: Outcome) -> Condition:
+    """Tell whether workers are being started or replaced."""
+    blocker = plan.conflict or outcome.refused or plan.unresolved
+    if blocker is not None:
+        return Condition(api.PROGRESSING, "False", api.ON_HOLD, f"Nothing is rolled out: {blocker.reason}, see Ready.")
+    if _deadline_exceeded(outcome.deployment):
+        seconds = resource.worker.progress_deadline_seconds
+        message = f"The roll made no progress for {seconds} s; it goes on by itself once the cause, see Ready, is gone."
+        return Condition(api.PROGRESSING, "False", api.PROGRESS_DEADLINE_EXCEEDED, message)
+    if _is_complete(plan, outcome.deployment):
+        return Condition(api.PROGRESSING, "False", api.ROLLOUT_COMPLETE, "All workers are of the newest revision.")
+    counts = _counts(outcome.deployment)
+    message = f"{counts.updated} of {plan.desired_replicas} workers are of the newest revision, {counts.ready} ready."
+    return Condition(api.PROGRESSING, "True", api.ROLLING_OUT, message)
+
+
+def config_resolved(plan: Plan) -> Condition:
+    """Tell whether whatever the resource refers to exists."""
+    if plan.unresolved is not None:
+        return Condition(api.CONFIG_RESOLVED, "False", plan.unresolved.reason, plan.unresolved.message)
+    if plan.conflict is not None:
+        return Condition(api.CONFIG_RESOLVED, "Unknown", api.REFERENCES_UNKNOWN, "Not looked at, see Ready.")
+    message = "Everything that the resource refers to exists."
+    return Condition(api.CONFIG_RESOLVED, "True", api.ALL_REFERENCES_FOUND, message)
+
+
+def suspended(resource: Resource, counts: Counts) -> Condition:
+    """Tell whether the resource is suspended."""
+    if not resource.worker.suspended:
+        return Condition(api.SUSPENDED, "False", api.STATE_RUNNING, "spec.state is Running.")
+    if counts.replicas:
+        message = f"{_workers(counts.replicas)} finishing and stopping."
+        return Condition(api.SUSPENDED, "True", api.SUSPENDING, message)
+    return Condition(api.SUSPENDED, "True", api.STATE_SUSPENDED, "spec.state is Suspended; no workers run.")
+
+
+def stamp(new: Object, old: Mapping[str, Any] | None, now: datetime) -> Object:
+    """Return the status with times: a condition keeps its time as long as its status stays the same."""
+    before = {item["type"]: item for item in (old or {}).get("conditions", ())}
+    time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamped = []
+    for condition in new["conditions"]:
+        previous = before.get(condition["type"])
+        same = previous is not None and previous.get("status") == condition["status"]
+        kept = previous["lastTransitionTime"] if same and previous is not None else time
+        stamped.append({**condition, "lastTransitionTime": kept})
+    return {**new, "conditions": stamped}
+
+
+def is_settled(plan: Plan, outcome: Outcome) -> bool:
+    """Tell whether nothing is expected to change by itself; if not, `reconcile` looks again soon."""
+    blocked = plan.conflict or outcome.refused or plan.unresolved
+    return not blocked and _is_complete(plan, outcome.deployment)
+
+
+def needs_pods(deployment: Mapping[str, Any] | None) -> bool:
+    """Tell whether the pods have to be looked at to know how the workers are."""
+    if deployment is None:
+        return False
+    counts, wanted = _counts(deployment), deployment["spec"].get("replicas", 1)
+    return not (counts.available >= wanted and counts.updated >= wanted and counts.replicas == wanted)
+
+
+def condition_of(status_: Mapping[str, Any] | None, type_: str) -> Mapping[str, Any] | None:
+    """Return a condition of a status, or None."""
+    return next((item for item in (status_ or {}).get("conditions", ()) if item["type"] == type_), None)
+
+
+def _trouble(resource: Resource, outcome: Outcome) -> Problem | None:
+    problem = diagnose(resource, outcome.pods, outcome.now)
+    if problem is not None:
+        return problem
+    failure = _deployment_condition(outcome.deployment, "ReplicaFailure")
+    if failure is not None and failure["status"] == "True":
+        message = f"The cluster refuses to create the workers' pods: {failure.get('message', failure.get('reason'))}."
+        return Problem(api.PODS_NOT_CREATED, message)
+    if _deadline_exceeded(outcome.deployment):
+        name = outcome.deployment["metadata"]["name"] if outcome.deployment else ""
+        message = f"The workers made no progress for {resource.worker.progress_deadline_seconds} s. See `kubectl -n "
+        return Problem(
+            api.PROGRESS_DEADLINE_EXCEEDED, f"{message}{resource.key.namespace} describe deployment {name}`."
+        )
+    return None
+
+
+def _is_complete(plan: Plan, deployment: Mapping[str, Any] | None) -> bool:
+    if deployment is None or not _is_observed(deployment):
+        return False
+    counts, wanted = _counts(deployment), plan.desired_replicas
+    return counts.updated == wanted and counts.replicas == wanted and counts.available >= wanted
+
+
+def _is_observed(deployment: Mapping[str, Any] | None) -> bool:
+    """Tell whether the counts of a Deployment are about its present spec."""
+    if deployment is None:
+        return False
+    seen: int = deployment.get("status", {}).get("observedGeneration", 0)
+    return seen >= int(deployment["metadata"].get("generation", 0))
+
+
+def _deadline_exceeded(deployment: Mapping[str, Any] | None) -> bool:
+    condition = _deployment_condition(deployment, "Progressing")
+    return condition is not None and condition.get("reason") == "ProgressDeadlineExceeded"
+
+
+def _deployment_condition(deployment: Mapping[str, Any] | None, type_: str) -> Mapping[str, Any] | None:
+    found = (deployment or {}).get("status", {}).get("conditions", ())
+    return next((item for item in found if item["type"] == type_), None)
+
+
+def _counts(deployment: Mapping[str, Any] | None) -> Counts:
+    found = (deployment or {}).get("status", {})
+    names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    return Counts(*(found.get(name, 0) for name in names))
+
+
+def _still_running(counts: Counts) -> str:
+    if not counts.available:
+        return ""
+    verb = "goes on" if counts.available == 1 else "go on"
+    return f" {counts.available} {'worker' if counts.available == 1 else 'workers'} of before {verb}."
+
+
+def _workers(number: int) -> str:
+    return f"{number} {'worker is' if number == 1 else 'workers are'}"
