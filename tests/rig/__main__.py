@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from tests.rig import hostservices
+from tests.rig.node import Node
 from tests.rig.packages import install_packages
 from tests.rig.progress import say
 from tests.rig.waiting import RigError
@@ -27,11 +28,30 @@ def _servers(arguments: argparse.Namespace) -> None:
         print(f"export {name}={value}")
 
 
+def _up(_: argparse.Namespace) -> None:
+    Node().up()
+
+
+def _down(_: argparse.Namespace) -> None:
+    Node().down()
+
+
+def _status(_: argparse.Namespace) -> None:
+    for name, pid in Node().status().items():
+        print(f"{name:26}{pid or 'not running'}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.rig", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     apt = commands.add_parser("apt", help="install the missing Debian packages (root)")
     apt.set_defaults(run=_apt)
+    for name, function, text in (
+        ("up", _up, "bring the Kubernetes node up"),
+        ("down", _down, "take it down and leave nothing behind"),
+        ("status", _status, "which of its programs run"),
+    ):
+        commands.add_parser(name, help=text).set_defaults(run=function)
     servers = commands.add_parser("servers", help="RabbitMQ and PostgreSQL on this machine, for people")
     servers.add_argument("action", choices=["up", "down", "env"])
     servers.set_defaults(run=_servers)
