@@ -169,6 +169,15 @@ def backlog(using: str = DEFAULT_DB_ALIAS) -> list[DestinationBacklog]:
     ]
 
 
+def remove_finished(model: type[models.Model], before: datetime, limit: int, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Delete up to ``limit`` rows of either table that succeeded and were added before ``before``; return how many."""
+    rows = model._base_manager.using(using)
+    finished = rows.filter(status=StatusChoice.SUCCEEDED, added__lt=before).order_by("added")
+    # The ids first: MySQL knows no LIMIT in a subquery of DELETE, and a plain list keeps the locks to these rows.
+    chosen = list(finished.values_list("pk", flat=True)[:limit])
+    return rows.filter(pk__in=chosen).delete()[0] if chosen else 0
+
+
 def _claim_by_locking(token: uuid.UUID, due: QuerySet[Published], limit: int, lease_seconds: float) -> Claim:
     using = due.db
     skip_locked = connections[using].features.has_select_for_update_skip_locked
