@@ -116,4 +116,5 @@ def test_orders_are_billed_exactly_once_by_two_plain_processes(shop: Shop) -> No
 
 def done(shop: Shop) -> bool:
     """Whether each order has an invoice, and the broker's confirm is noted; a message may arrive before that note."""
-    return shop.report("billing")["distinct_orders"] >= ORDERS and shop.report("orders")["published"] == ORDERS
+    billed, placed = shop.report("billing"), shop.report("orders")
+    return bool(billed["distinct_orders"] >= ORDERS and placed["published"] == ORDERS)
