@@ -1,0 +1,82 @@
+"""Callbacks of the tests: each leaves an ``Effect`` row and ends in a way that one test is about."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.db import OperationalError, transaction
+
+from tests.django_project.events.models import Effect
+
+if TYPE_CHECKING:
+    from django_outbox.payloads import Payload
+
+
+def _key(payload: Payload) -> str:
+    """Return what a test calls the message: its body's key, the body itself where it is no JSON object."""
+    return str(payload.body.get("key")) if isinstance(payload.body, dict) else str(payload.body)
+
+
+def save(payload: Payload) -> None:
+    """Take effect and save, as an application's callback does."""
+    with transaction.atomic():
+        Effect.objects.create(key=_key(payload))
+        payload.save()
+
+
+def raises(payload: Payload) -> None:
+    """Fail as a bug would."""
+    raise ValueError(f"cannot handle {_key(payload)}")
+
+
+def raises_on_bad(payload: Payload) -> None:
+    """Fail for the messages that are no JSON object or whose key begins with "bad", and save the others."""
+    if not isinstance(payload.body, dict) or _key(payload).startswith("bad"):
+        raise ValueError(f"cannot handle {_key(payload)}")
+    save(payload)
+
+
+def nacks(payload: Payload) -> None:
+    """Refuse the message."""
+    payload.nack()
+
+
+def does_nothing(payload: Payload) -> None:
+    """Forget to save or to refuse."""
+
+
+def exits(payload: Payload) -> None:
+    """End the interpreter, or try to."""
+    raise SystemExit(3)
+
+
+def rolls_back(payload: Payload) -> None:
+    """Save in a transaction that is rolled back, and come back as if nothing had happened."""
+    with transaction.atomic():
+        Effect.objects.create(key=_key(payload))
+        payload.save()
+        transaction.set_rollback(True)
+
+
+def database_fails_twice(payload: Payload) -> None:
+    """Fail as a database in trouble does, twice for each message, then save."""
+    attempts = Path(os.environ["TEST_FOLDER"]) / f"attempts-{_key(payload)}"
+    with attempts.open("a") as log:
+        log.write("x")
+    if attempts.stat().st_size <= 2:
+        raise OperationalError("the database is starting up")
+    save(payload)
+
+
+def waits_for_gate(payload: Payload) -> None:
+    """Take effect, tell that it began, and end the transaction only once the test has opened the gate."""
+    folder = Path(os.environ["TEST_FOLDER"])
+    with transaction.atomic():
+        Effect.objects.create(key=_key(payload))
+        (folder / f"began-{_key(payload)}-{os.getpid()}").touch()
+        while not (folder / "gate").exists():
+            time.sleep(0.02)
+        payload.save()
