@@ -38,7 +38,9 @@ BY_DESTINATION = "{{namespace}}/{{publisher}} {{destination}}"
 BY_SUBSCRIPTION = "{{namespace}}/{{subscription}}"
 BY_POD = "{{namespace}}/{{pod}}"
 
-IS_READY = f'{OF_RESOURCE} (outbox_operator_resource_condition{{condition="Ready", status="True", {NAMESPACE}}})'
+CONDITION = f'{OF_RESOURCE} (outbox_operator_resource_condition{{condition="%s", status="True", {NAMESPACE}}})'
+IS_READY = CONDITION % "Ready"
+IS_SUSPENDED = CONDITION % "Suspended"
 PENDING = f"{TABLE} (outbox_pending_messages{{{PUBLISHER}}})"
 FAILED = f"{TABLE} (outbox_failed_messages{{{PUBLISHER}}})"
 OLDEST_AGE = f"time() - {TABLE} (outbox_oldest_pending_timestamp_seconds{{{PUBLISHER}}})"
@@ -99,8 +101,8 @@ def _overview_numbers() -> list[Panel]:
     return [
         number(
             "Resources not ready",
-            "Publishers and Subscriptions whose condition Ready is not True.",
-            Query(f"count({IS_READY}) - sum({IS_READY})"),
+            "Publishers and Subscriptions whose condition Ready is not True, the suspended ones left out.",
+            Query(f"count({IS_READY} == 0 unless {IS_SUSPENDED} == 1) or 0 * count({IS_READY})"),
             warn_at=1,
         ),
         number(
@@ -118,8 +120,8 @@ def _overview_numbers() -> list[Panel]:
             warn_at=1,
         ),
         number(
-            "Workers",
-            "Pods that report to Prometheus.",
+            "Worker pods",
+            "Pods of publishers and subscriptions that report to Prometheus.",
             Query(f"count(count by (namespace, pod) (outbox_worker_info{{{WORKER}}}))"),
         ),
         number(
@@ -167,9 +169,9 @@ def _resources() -> Panel:
     return listing(
         "Publishers and Subscriptions",
         "Those that are not ready come first; kubectl describe tells why.",
-        Query(IS_READY),
-        {"kind": "Kind", "namespace": "Namespace", "name": "Name", "Value": "Ready"},
-        {1: "Ready", 0: "Not ready"},
+        Query(f"{IS_READY} + 2 * {IS_SUSPENDED} or {IS_READY}"),
+        {"kind": "Kind", "namespace": "Namespace", "name": "Name", "Value": "State"},
+        {0: "Not ready", 1: "Ready", 2: "Suspended"},
     )
 
 

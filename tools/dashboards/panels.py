@@ -15,7 +15,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GRID_WIDTH = 24
@@ -99,7 +99,7 @@ def listing(
         .no_value("no data")
     )
     if value:
-        panel = panel.mappings([_in_words(value)]).thresholds(_good_from(1))
+        panel = panel.mappings([_in_words(value)]).thresholds(_steps({None: "red", 1: "green", 2: "blue"}))
         properties = [model.DynamicConfigValue(id_val="custom.cellOptions", value={"type": "color-text"})]
         panel = panel.override_by_name(columns["Value"], properties)
         panel = panel.sort_by([common.TableSortByFieldState().display_name(columns["Value"]).desc(False)])
@@ -153,14 +153,12 @@ def _range(query: Query, index: int) -> prometheus.Dataquery:
 
 
 def _thresholds(warn_at: float | None) -> dashboard.ThresholdsConfig:
-    steps = [model.Threshold(value=None, color="green" if warn_at is not None else "text")]
-    if warn_at is not None:
-        steps.append(model.Threshold(value=warn_at, color="red"))
-    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
+    return _steps({None: "text"} if warn_at is None else {None: "green", warn_at: "red"})
 
 
-def _good_from(value: float) -> dashboard.ThresholdsConfig:
-    steps = [model.Threshold(value=None, color="red"), model.Threshold(value=value, color="green")]
+def _steps(colours: Mapping[float | None, str]) -> dashboard.ThresholdsConfig:
+    """Return thresholds: each colour holds from its value on, None being the bottom."""
+    steps = [model.Threshold(value=value, color=colour) for value, colour in colours.items()]
     return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
 
 

@@ -74,5 +74,5 @@ What the operator may do where its resources live: exactly the calls it makes.
   verbs: [get]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
