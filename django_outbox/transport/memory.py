@@ -25,7 +25,7 @@ HOST = "memory:0"
 class MemoryBroker:
     """What has arrived, and how the broker behaves.
 
-    ``refuses``: destinations it says no to, naming the message. ``dies_of``: destinations that cost the connection,
+    ``refuses``: destinations it says no to, message by message. ``dies_of``: destinations that cost the connection,
     without a word about which message it was. ``ignores``: destinations it never answers about. ``lose_after``: how
     many more messages it takes before the connection breaks once.
     """
@@ -92,7 +92,6 @@ class MemoryTransport:
             _conclude(report, Unsettled.CONNECTION_LOST, "the connection to the broker was lost")
         elif message.destination in broker.refuses:
             report.refused[message.key] = "refused by the broker in memory"
-            _conclude(report, Unsettled.CONNECTION_LOST, "closed after a refusal")
         elif message.destination in broker.ignores:
             _conclude(report, Unsettled.TIMEOUT, "the broker did not confirm in time")
         else:

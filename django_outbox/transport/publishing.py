@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 1.0
 # An ERROR frame and the end of the connection come as two events; the second may be a moment behind.
-_ERROR_GRACE_SECONDS = 1.0
+_ERROR_GRACE_SECONDS = 0.1
 # Ours alone: a row that brings them would break the frame or the bookkeeping.
 _FRAME_HEADERS = frozenset({"destination", "content-length", "receipt"})
 
@@ -48,13 +48,14 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
         self._changed = threading.Condition()
         self._open: dict[str, _Sent] = {}
         self._report = SendReport()
+        self._errors: list[str] = []
         self._lost = False
-        self._error: str | None = None
 
     def begin(self) -> None:
         """Start the bookkeeping of a new batch."""
         with self._changed:
             self._report = SendReport()
+            self._errors = []
 
     def expect(self, receipt: str, key: UUID) -> None:
         """Note a message just before it is sent: the answer may be here before the call returns."""
@@ -75,12 +76,14 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
                 self._changed.notify_all()
 
     def on_error(self, frame: Any) -> None:
-        """Note the broker's refusal: of one message where it says which, of the connection otherwise."""
+        """Note the broker's refusal, of one message where it says which."""
         with self._changed:
-            self._error = describe_error(frame)
+            words = describe_error(frame)
             sent = self._open.pop(frame.headers.get("receipt-id"), None)
-            if sent is not None:
-                self._report.refused[sent.key] = self._error
+            if sent is None:
+                self._errors.append(words)
+            else:
+                self._report.refused[sent.key] = words
             self._changed.notify_all()
 
     def on_disconnected(self) -> None:
@@ -92,26 +95,39 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
     def wait(self, patience: Patience) -> SendReport:
         """Wait until every message is answered, the connection is lost, or patience ends; return what is known."""
         with self._changed:
-            while self._open and not self._lost and self._error is None and patience.left() > 0:
+            while not self._is_over() and patience.left() > 0:
+                before = len(self._open)
                 self._changed.wait(min(TICK_SECONDS, patience.left()))
                 patience.tick()
-            if self._error is not None and self._open:
+                if self._errors and len(self._open) == before:
+                    break
+            if self._errors:
                 self._changed.wait_for(lambda: self._lost, _ERROR_GRACE_SECONDS)
             return self._conclude()
 
-    def concluded(self) -> SendReport:
-        """Return what is known, without waiting."""
+    def abandon(self) -> SendReport:
+        """Return what is known, without waiting: nothing more will be heard."""
         with self._changed:
+            self._lost = True
             return self._conclude()
+
+    def _is_over(self) -> bool:
+        # RabbitMQ goes on after a message that it cannot route: each ERROR then stands for one message without receipt.
+        return self._lost or len(self._open) <= len(self._errors)
 
     def _conclude(self) -> SendReport:
         report = self._report
-        if self._lost or self._error is not None:
+        if self._lost or len(self._errors) > len(self._open):
             report.unsettled = Unsettled.CONNECTION_LOST
-            report.detail = self._error or "the connection to the broker was lost"
+            report.detail = self._errors[-1] if self._errors else "the connection to the broker was lost"
+        elif self._errors and len(self._errors) == len(self._open):
+            # Frames are taken in order, and so are the errors about them.
+            for sent, words in zip(self._open.values(), self._errors, strict=True):
+                report.refused[sent.key] = words
+            self._open.clear()
         elif self._open:
-            report.unsettled = Unsettled.TIMEOUT
-            report.detail = "the broker did not confirm in time"
+            report.unsettled = Unsettled.CONNECTION_LOST if self._errors else Unsettled.TIMEOUT
+            report.detail = self._errors[-1] if self._errors else "the broker did not confirm in time"
         return report
 
 
@@ -145,7 +161,7 @@ class StompTransport:
         """Send all without waiting in between, then wait for the receipts."""
         self._book.begin()
         failed = self._write_all(messages, patience)
-        report = self._book.wait(patience) if failed is None else self._book.concluded()
+        report = self._book.wait(patience) if failed is None else self._book.abandon()
         if failed is not None:
             report.unsettled, report.detail = failed
         if report.unsettled is not None:
@@ -182,7 +198,7 @@ class StompTransport:
 
     def _loss(self, error: Exception) -> tuple[Unsettled, str]:
         # What the broker said before it closed explains more than the broken pipe we ran into.
-        report = self._book.concluded()
+        report = self._book.abandon()
         words = report.detail or f"the connection to the broker was lost: {error or type(error).__name__}"
         return Unsettled.CONNECTION_LOST, words
 
