@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.client.models.v1_lease import V1Lease
+from kubernetes.aio.client.models.v1_object_meta import V1ObjectMeta
 from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
@@ -43,24 +45,36 @@ class PatientLock(LeaseLock):
             return False, ApiException(status=0, reason=f"{type(error).__name__}: {error}")
 
     async def create(self, name: str, namespace: str, election_record: LeaderElectionRecord) -> bool:
-        return await self._tried(super().create(name, namespace, election_record))
+        # Not the inherited method: in 37.0.2 it passes a parameter that the client itself refuses.
+        return await self._tried(self._create(name, namespace, election_record))
 
     async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
         return await self._tried(super().update(name, namespace, updated_record))
 
     async def release(self) -> None:
         """Give the lead up at once, so that nobody has to wait for the Lease to run out."""
-        lease = self.lease_reference
-        if lease is None or lease.spec is None or lease.spec.holder_identity != self.identity:
-            return
-        lease.spec.holder_identity = ""
-        lease.spec.lease_duration_seconds = 1
         try:
-            await self._bounded(
-                self.api_instance.replace_namespaced_lease(name=self.name, namespace=self.namespace, body=lease)
-            )
+            await self._bounded(self._release())
         except (aiohttp.ClientError, ApiException, TimeoutError, OSError) as error:
             logger.warning("cannot release the lease; it runs out in %d s: %s", LEASE_SECONDS, error)
+
+    async def _release(self) -> None:
+        # Read again: the election's own writes do not keep the version that they led to.
+        lease = await self.api_instance.read_namespaced_lease(self.name, self.namespace)
+        if lease.spec is None or lease.spec.holder_identity != self.identity:
+            return
+        lease.spec.holder_identity = ""
+        await self.api_instance.replace_namespaced_lease(name=self.name, namespace=self.namespace, body=lease)
+
+    async def _create(self, name: str, namespace: str, record: LeaderElectionRecord) -> bool:
+        metadata = V1ObjectMeta(name=name, namespace=namespace)
+        lease = V1Lease(metadata=metadata, spec=self.update_lease(record))
+        try:
+            self.lease_reference = await self.api_instance.create_namespaced_lease(namespace, lease)
+        except ApiException as error:
+            logger.warning("cannot create the lease: %s", error.reason)
+            return False
+        return True
 
     async def _tried(self, request: Awaitable[bool]) -> bool:
         try:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from kubernetes.aio.client.api_client import ApiClient
+from prometheus_client import disable_created_metrics
 
 from outbox_operator import metrics
 from outbox_operator.deliveries import Deliveries, Followers
@@ -36,6 +37,7 @@ _FINISH_SECONDS: Final = 5.0
 
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT (0), or until the lead or the watches are lost (1)."""
+    disable_created_metrics()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -72,7 +74,8 @@ async def _elected(settings: Settings, api: Api, health: Health, stop: asyncio.E
         return await _work(settings, api, health, stop, lost=election)
     finally:
         await _cancel((election, waiting, stopping))
-        await leader.release()
+        if leader.acquired.is_set():
+            await leader.release()
 
 
 async def _work(

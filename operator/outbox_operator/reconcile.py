@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -61,8 +62,7 @@ class Reconciler:
         resource = parse_resource(key, obj)
         observed = await observe(self._api, resource)
         planned = plan(resource, observed)
-        applied = await apply_plan(self._api, planned, observed.deployment)
-        self._count_drift(key, applied)
+        applied = self._drift(key, await apply_plan(self._api, planned, observed.deployment))
         pods = await observe_pods(self._api, resource, applied.deployment)
         now = self._clock()
         outcome = Outcome(applied.deployment, now, pods, applied.refused)
@@ -85,11 +85,15 @@ class Reconciler:
             await events.post(self._api, resource, event, self._instance)
         return written
 
-    def _count_drift(self, key: Key, applied: Applied) -> None:
-        if applied.drift is not None or (applied.created and key in self._known):
+    def _drift(self, key: Key, applied: Applied) -> Applied:
+        """Count what was put back; a Deployment made for a resource that had one was deleted by somebody."""
+        if applied.created and key in self._known:
+            applied = replace(applied, created=False, drift="it had been deleted")
+        if applied.drift is not None:
             metrics.DRIFT_CORRECTIONS.labels(key.kind.name, "Deployment").inc()
         if applied.deployment is not None:
             self._known.add(key)
+        return applied
 
     def _look_again(self, wanted: Object) -> float:
         condition = condition_of(wanted, READY)
