@@ -37,7 +37,7 @@ _FINISH_SECONDS: Final = 5.0
 
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT (0), or until the lead or the watches are lost (1)."""
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
