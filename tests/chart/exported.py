@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import outbox_operator.metrics
 from prometheus_client.metrics import MetricWrapperBase
 
 import django_outbox.metrics
+import outbox_operator.metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from outbox_operator.settings import PREFIX, Settings, load_settings
 
+from outbox_operator.settings import PREFIX, Settings, load_settings
 from tests.chart.rendering import NAMESPACE, of_kind, one, render
 
 
