@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from django_outbox import settings
 from django_outbox.exceptions import ConfigurationError
@@ -57,10 +56,16 @@ class Subscription:
         queue_headers: Mapping[str, Any] | None = None,
     ) -> Subscription:
         """Fill in what was not given: the queue from the destination's last segment, the rest from the settings."""
+        queue = queue or default_queue(destination)
+        if "%2F" in queue:
+            raise ConfigurationError(
+                f"The queue name {queue!r} holds '%2F', which RabbitMQ reads as '/': it could not have a dead letter "
+                "queue. Use another queue name."
+            )
         return cls(
             callback=callback,
             destination=destination,
-            queue=queue or default_queue(destination),
+            queue=queue,
             prefetch=prefetch if prefetch is not None else settings.CONSUMER_PREFETCH,
             concurrency=concurrency if concurrency is not None else settings.CONSUMER_CONCURRENCY,
             queue_headers=_queue_headers() if queue_headers is None else dict(queue_headers),
@@ -80,8 +85,8 @@ class Subscription:
 
     @property
     def dead_letter_destination(self) -> str:
-        """Return the STOMP destination of that queue: RabbitMQ splits destinations at "/" and decodes "%"."""
-        return self.dead_letter_queue.replace("%", "%25").replace("/", quote("/", safe=""))
+        """Return the STOMP destination of that queue: RabbitMQ splits destinations at "/" and decodes "%2F" only."""
+        return self.dead_letter_queue.replace("/", "%2F")
 
     @property
     def effective_prefetch(self) -> int:

@@ -106,7 +106,7 @@ def test_an_exclusive_queue_keeps_its_dead_letters(subscribers: Subscribers, bro
     assert broker.depth(f"DLQ.{queue}") == 1
 
 
-@pytest.mark.parametrize("suffix", [" with space", "/slash", ":colon", "%25percent", "-ünïcödé", "\\back"])
+@pytest.mark.parametrize("suffix", [" with space", "/slash", ":colon", "%25percent", "%percent", "-ünïcödé", "\\back"])
 def test_a_queue_with_an_odd_name_has_a_dead_letter_queue_that_takes_its_messages(
     subscribers: Subscribers, broker: Broker, queue: str, suffix: str
 ) -> None:
