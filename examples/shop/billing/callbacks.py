@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django_outbox.payloads import Payload  # noqa: TC002 - a callback reads best with plain imports
 
 from billing.models import Invoice
+from django_outbox.payloads import Payload  # noqa: TC001 - a callback reads best with plain imports
 
 
 def bill_order(payload: Payload) -> None:

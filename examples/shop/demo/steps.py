@@ -28,16 +28,17 @@ TAG = "dev"
 
 
 def everything(cluster: Cluster) -> None:
-    """Cluster, images, operator, servers, services, and at last our two resources, Ready."""
+    """Bring up cluster, images, servers, operator and services, and at last our two resources, Ready."""
     with step("Cluster"):
         cluster.rig.up()
     with step("Images"):
-        load_images(cluster)
+        images = load_images(cluster)
     with step("RabbitMQ and PostgreSQL, as pods"):
         cluster.rig.deploy_servers()
     with step("Operator, by helm"):
-        install_operator(cluster)
+        install_operator(cluster, "--set-string", f"podAnnotations.image-id={images[OPERATOR_IMAGE]}")
     with step("The services orders and billing"):
+        replace_stale_pods(cluster, images[SHOP_IMAGE])
         install_services(cluster)
     for name in ("publisher.yaml", "subscription.yaml"):
         show_and_apply(cluster, MANIFESTS / name)
@@ -45,11 +46,13 @@ def everything(cluster: Cluster) -> None:
         wait_resources_ready(cluster)
 
 
-def load_images(cluster: Cluster) -> None:
-    """Build the operator's image and the shop's and bring them into the cluster."""
-    for tag, dockerfile in ((OPERATOR_IMAGE, "operator/Dockerfile"), (SHOP_IMAGE, "examples/shop/Dockerfile")):
-        cluster.rig.build_image(f"{tag}:{TAG}", ROOT / dockerfile, ROOT)
-        cluster.rig.load_image(f"{tag}:{TAG}")
+def load_images(cluster: Cluster) -> dict[str, str]:
+    """Build the operator's image and the shop's and bring them into the cluster; returns the id of each."""
+    ids: dict[str, str] = {}
+    for name, dockerfile in ((OPERATOR_IMAGE, "operator/Dockerfile"), (SHOP_IMAGE, "examples/shop/Dockerfile")):
+        ids[name] = cluster.rig.build_image(f"{name}:{TAG}", ROOT / dockerfile, ROOT)
+        cluster.rig.load_image(f"{name}:{TAG}")
+    return ids
 
 
 def install_operator(cluster: Cluster, *more: str) -> None:
@@ -58,6 +61,14 @@ def install_operator(cluster: Cluster, *more: str) -> None:
     image = ["--set", f"image.repository={OPERATOR_IMAGE}", "--set", f"image.tag={TAG}"]
     wait = ["--wait", "--timeout", "3m"]
     cluster.rig.helm("upgrade", "--install", "outbox", str(CHART), "--namespace", OPERATOR, *image, *wait, *more)
+
+
+def replace_stale_pods(cluster: Cluster, image_id: str) -> None:
+    """Delete the shop's pods of an earlier build: the tag stays the same, so nothing else would replace them."""
+    for pod in cluster.objects("pods"):
+        running = [status["imageID"] for status in pod["status"].get("containerStatuses", [])]
+        if not all(image_id in image for image in running):
+            cluster.kubectl("delete", "pod", pod["metadata"]["name"], "-n", SHOP, "--ignore-not-found")
 
 
 def install_services(cluster: Cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+
 from django_outbox.decorators import Config, publish
 
 DESTINATION = "/topic/order.placed"

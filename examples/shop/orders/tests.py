@@ -7,8 +7,8 @@ from io import StringIO
 
 from django.core.management import CommandError, call_command
 from django.test import TestCase
-from django_outbox.models import Published
 
+from django_outbox.models import Published
 from orders.models import DESTINATION, Order
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import Count
-from django_outbox.models import Received
 
 from billing.models import Invoice
+from django_outbox.models import Received
 
 MOST_LISTED = 20
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import Max
+
 from django_outbox.choices import StatusChoice
 from django_outbox.models import Published
-
 from orders.models import DESTINATION, Order
 
 
