@@ -1,7 +1,8 @@
 """Run every tier, side by side where they do not need each other: `make test`.
 
-The node, its images and its tools are built (minutes when nothing is cached, seconds otherwise) while the tiers that need
-only the servers of this machine run. Each group prints pytest's own closing lines; the exit code is 1 when any failed.
+The node, its images and its tools are built (minutes when nothing is cached, seconds otherwise) while the tiers that
+need only the servers of this machine run. Each group prints pytest's own closing lines; the exit code is 1 when any
+failed.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 def _start_build() -> subprocess.Popen[bytes]:
     BUILD_LOG.parent.mkdir(exist_ok=True)
-    print(f"Building the node's programs and images in the background, log in {BUILD_LOG.relative_to(ROOT)}", flush=True)
+    print(f"Building the node's programs and images in the background: {BUILD_LOG.relative_to(ROOT)}", flush=True)
     with BUILD_LOG.open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.rig", "build"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT

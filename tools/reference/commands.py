@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from django.core.management import load_command_class
 from tools.reference.markdown import code, table
 
 if TYPE_CHECKING:
+    import argparse
+
     from django.core.management.base import BaseCommand
 
 NAMES = ("publish", "subscribe")

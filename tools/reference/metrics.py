@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 HEAD = ("Series", "Type", "Labels", "Meaning")
-COLLECTORS = (operator.ResourceCollector,) if hasattr(operator, "ResourceCollector") else ()
 
 
 def section() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,7 +13,6 @@ from tools.reference.markdown import code, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 HEAD = ("Field", "Type", "Default", "Meaning")
 
@@ -71,8 +71,7 @@ def _conditions() -> str:
 
 
 def _documented_constants() -> Iterator[tuple[str, str]]:
-    with open(api.__file__, encoding="utf-8") as source:
-        body = ast.parse(source.read()).body
+    body = ast.parse(Path(api.__file__).read_text("utf-8")).body
     for statement, following in zip(body, [*body[1:], None], strict=True):
         if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.value, ast.Constant)):
             continue
