@@ -18,7 +18,7 @@ from django.utils.dateparse import parse_datetime
 
 from django_outbox import connections, metrics, settings
 from django_outbox.buffer import DeliveryBuffer
-from django_outbox.exceptions import BrokerError
+from django_outbox.exceptions import BrokerError, BrokerRefused
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP, StopSignal
 from django_outbox.link import Delivery, Link, declare_without_taking
 from django_outbox.processing import Outcome, Processor
@@ -77,7 +77,8 @@ class ConsumerEngine:
     def run(self, stop: StopSignal) -> int:
         """Work until ``stop`` is set; return the exit code: 0 drained, 2 gave up on callbacks that would not end.
 
-        Broker and database trouble is ridden out. Raises ``ConfigurationError`` for settings that cannot work.
+        Broker and database trouble is ridden out. Raises ``ConfigurationError`` for settings that cannot work, and
+        ``BrokerRefused`` when the very first login is refused.
         """
         self._stop = stop
         for host, port in settings.DEFAULT_STOMP_HOST_AND_PORTS:
@@ -108,6 +109,9 @@ class ConsumerEngine:
         try:
             self.link = self._new_link()
         except BrokerError as error:
+            if isinstance(error, BrokerRefused) and self._generation == self._attempts == 0:
+                # Wrong from the start: whoever deployed this should hear it now, not read it in a log.
+                raise
             self._attempts += 1
             # Whoever was away may come back without what was declared.
             self._declared = False

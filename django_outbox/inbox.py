@@ -97,6 +97,27 @@ def record(message: Model) -> None:
         ) from error
 
 
+def schema_problem() -> str | None:
+    """Return why the database cannot hold the inbox and what to do, None when it can.
+
+    Raises what the database raises.
+    """
+    model = received_class()
+    using, table = database_of(model), model._meta.db_table
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        if table not in connection.introspection.table_names(cursor):
+            return f"The database {using!r} has no table {table!r}. Run: manage.py migrate --database {using}"
+        present = {column.name for column in connection.introspection.get_table_description(cursor, table)}
+    missing = [field.name for field in model._meta.local_concrete_fields if field.column not in present]
+    if missing:
+        return (
+            f"The table {table!r} of the database {using!r} has no column {', '.join(missing)}. "
+            f"Run: manage.py migrate --database {using}"
+        )
+    return None
+
+
 def caller_holds_transaction() -> bool:
     """Tell whether whoever called the consumer has a transaction open round it, as a test case has."""
     return connections[database_of(received_class())].in_atomic_block

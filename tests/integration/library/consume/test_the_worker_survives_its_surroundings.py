@@ -136,12 +136,31 @@ def test_a_stop_during_an_outage_ends_with_0(subscribers: Subscribers, queue: st
     assert subscriber.stop() == 0
 
 
-def test_refused_credentials_are_reported_and_tried_again(subscribers: Subscribers, queue: str) -> None:
+def test_credentials_refused_at_the_start_end_the_command_with_1(subscribers: Subscribers, queue: str) -> None:
     subscriber = subscribers.start("save", f"/topic/{queue}", DEFAULT_STOMP_PASSCODE="wrong-passcode")
+    assert subscriber.wait_exit() == 1
+    last = subscriber.text().strip().splitlines()[-1]
+    assert "refused the subscriber's login" in last
+    assert "DEFAULT_STOMP_PASSCODE" in last
+    assert "wrong-passcode" not in subscriber.text()
+
+
+def test_a_changed_passcode_is_reported_and_tried_again_until_it_fits(
+    subscribers: Subscribers, broker: Broker, queue: str
+) -> None:
+    api = broker.server.api
+    _set_passcode(broker, queue, "first")
+    account = {"DEFAULT_STOMP_USERNAME": queue, "DEFAULT_STOMP_PASSCODE": "first"}
+    subscriber = subscribers.start("save", f"/topic/{queue}", **account).wait_ready()
+    _set_passcode(broker, queue, "second")
+    mine = subscriber.wait_for("its connection", lambda: [c["name"] for c in api.connections() if c["user"] == queue])
+    for name in mine:
+        api.close_connection(name)
     reason = subscriber.wait_for("the refusal", lambda: _broker_reason(subscriber, "refused"))
     assert "DEFAULT_STOMP_PASSCODE" in reason
-    assert "wrong-passcode" not in subscriber.text()
-    assert subscriber.stop() == 0
+    _set_passcode(broker, queue, "first")
+    subscriber.wait_ready()
+    api.call("DELETE", f"users/{queue}")
 
 
 def test_the_log_holds_no_bodies(subscribers: Subscribers, broker: Broker, queue: str) -> None:
@@ -187,3 +206,9 @@ def _host(broker: Broker) -> str:
 def _broker_reason(subscriber: Subscriber, words: str) -> str | None:
     reason = subscriber.reasons().get("broker", "")
     return reason if words in reason else None
+
+
+def _set_passcode(broker: Broker, user: str, passcode: str) -> None:
+    api = broker.server.api
+    api.call("PUT", f"users/{user}", {"password": passcode, "tags": ""})
+    api.call("PUT", f"permissions/%2F/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
