@@ -45,17 +45,12 @@ class Difference(NamedTuple):
 
 def first_difference(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Difference | None:
     """Return the first field of `wanted` that `live` does not carry; fields that only `live` has are not ours."""
-    return next(_missing((), wanted, live), None)
+    return next(_walk((), wanted, live, both=False), None)
 
 
 def differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Difference]:
     """Return every field in which two objects differ, whichever has it."""
-    found = list(_missing((), new, old))
-    seen = {difference.path for difference in found}
-    for path, wanted, live in _missing((), old, new):
-        if path not in seen:
-            found.append(Difference(path, live=wanted, wanted=live))
-    return found
+    return list(_walk((), new, old, both=True))
 
 
 def explain_roll(new: Mapping[str, Any], old: Mapping[str, Any]) -> str | None:
@@ -82,6 +77,8 @@ def in_words(difference: Difference) -> str:
         return f"{name} was added"
     if wanted is None:
         return f"{name} was removed"
+    if any(isinstance(item, Mapping) for item in (*_listed(live), *_listed(wanted))):
+        return f"{name} changed"
     return f"{name} changed from {_shown(live)} to {_shown(wanted)}"
 
 
@@ -93,29 +90,47 @@ def dotted(path: Path) -> str:
     return text
 
 
-def _missing(path: Path, wanted: Any, live: Any) -> Iterator[Difference]:
-    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
-        for name in wanted:
-            yield from _missing((*path, str(name)), wanted[name], live.get(name))
+def _walk(path: Path, wanted: Any, live: Any, *, both: bool) -> Iterator[Difference]:
+    """Yield what differs; `both`: also what only `live` has."""
+    if _are(Mapping, wanted, live, both=both):
+        yield from _walk_mapping(path, wanted or {}, live or {}, both=both)
+    elif _are(list, wanted, live, both=both) and (key := _item_key([*(wanted or []), *(live or [])])):
+        yield from _walk_items(path, wanted or [], live or [], key, both=both)
     elif isinstance(wanted, list) and isinstance(live, list):
-        yield from _missing_items(path, wanted, live)
-    elif not _same(wanted, live):
+        pairs = zip(wanted, live, strict=False)
+        if len(wanted) != len(live) or any(next(_walk((), *pair, both=both), None) for pair in pairs):
+            yield Difference(path, live, wanted)
+    elif not _same(wanted, live) and not (both and _same(live, wanted)):
         yield Difference(path, live, wanted)
 
 
-def _missing_items(path: Path, wanted: list[Any], live: list[Any]) -> Iterator[Difference]:
-    key = _item_key(wanted)
-    if key is None:
-        if len(wanted) != len(live) or any(next(_missing((), *pair), None) for pair in zip(wanted, live, strict=True)):
-            yield Difference(path, live, wanted)
-        return
-    by_key = {item.get(key): item for item in live if isinstance(item, Mapping)}
-    for item in wanted:
-        place = (*path[:-1], f"{path[-1]}[{item[key]}]") if path else (f"[{item[key]}]",)
-        if item[key] in by_key:
-            yield from _missing(place, item, by_key[item[key]])
+def _are(type_: type, wanted: Any, live: Any, *, both: bool) -> bool:
+    """Tell whether two values can be walked together; absence counts as empty when looking both ways."""
+    if isinstance(wanted, type_) and isinstance(live, type_):
+        return True
+    return both and any(isinstance(one, type_) and one and other is None for one, other in _both_ways(wanted, live))
+
+
+def _both_ways(wanted: Any, live: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    return (wanted, live), (live, wanted)
+
+
+def _walk_mapping(
+    path: Path, wanted: Mapping[str, Any], live: Mapping[str, Any], *, both: bool
+) -> Iterator[Difference]:
+    names = dict.fromkeys((*wanted, *live)) if both else wanted
+    for name in names:
+        yield from _walk((*path, str(name)), wanted.get(name), live.get(name), both=both)
+
+
+def _walk_items(path: Path, wanted: list[Any], live: list[Any], key: str, *, both: bool) -> Iterator[Difference]:
+    ours, theirs = ({item[key]: item for item in items} for items in (wanted, live))
+    for name in dict.fromkeys((*ours, *theirs)) if both else ours:
+        place = (*path[:-1], f"{path[-1] if path else ''}[{name}]")
+        if name in ours and name in theirs:
+            yield from _walk(place, ours[name], theirs[name], both=both)
         else:
-            yield Difference(place, None, item)
+            yield Difference(place, theirs.get(name), ours.get(name))
 
 
 def _item_key(items: list[Any]) -> str | None:
@@ -167,18 +182,22 @@ def _config_in_words(old: str, new: str) -> str:
     if not changed:
         return "the marks of the configuration changed"
     kind, _, name = changed[0].partition("/")
-    verb = "changed" if changed[0] in before and changed[0] in after else "is used" if changed[0] in after else "left"
-    words = f"{kind} {name} {verb}"
-    if verb == "is used":
+    if changed[0] not in before:
         words = f"{kind} {name} is now used by the environment"
-    elif verb == "left":
+    elif changed[0] not in after:
         words = f"{kind} {name} is no longer used by the environment"
+    else:
+        words = f"{kind} {name} changed"
     return f"{words} (and {len(changed) - 1} more)" if len(changed) > 1 else words
 
 
 def parse_marks(text: str) -> dict[str, str]:
     """Read the value of the configuration annotation: `Secret/name=digest,...`."""
     return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,76 @@
+"""Events: one for each transition, none for standing still or for normal starting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from outbox_operator.api import conditions as api
+from outbox_operator.apply import Applied
+from outbox_operator.events import transitions
+from tests.unit.operator.objects import publisher
+
+
+def status(ready: tuple[str, str], message: str = "words.", suspended: str = "False") -> dict[str, Any]:
+    return {
+        "conditions": [
+            {"type": "Ready", "status": ready[0], "reason": ready[1], "message": message},
+            {"type": "Suspended", "status": suspended, "reason": "x", "message": "x"},
+        ]
+    }
+
+
+STARTING = status(("False", api.WORKERS_STARTING))
+WELL = status(("True", api.WORKERS_AVAILABLE))
+CRASHING = status(("False", api.CRASH_LOOPING))
+
+
+def told(before: Any, after: Any, applied: Applied | None = None) -> list[tuple[str, str]]:
+    return [(event.type, event.reason) for event in transitions(publisher(), applied or Applied({}), before, after)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (None, STARTING, []),
+        (STARTING, WELL, [("Normal", "WorkersAvailable")]),
+        (WELL, WELL, []),
+        (CRASHING, CRASHING, []),
+        (WELL, CRASHING, [("Warning", "CrashLooping")]),
+        (None, CRASHING, [("Warning", "CrashLooping")]),
+        (WELL, status(("False", "Suspended"), suspended="True"), [("Normal", "Suspended")]),
+        (status(("False", "Suspended"), suspended="True"), STARTING, [("Normal", "Resumed")]),
+    ],
+)
+def test_only_transitions_are_told(before: Any, after: Any, expected: list[tuple[str, str]]) -> None:
+    assert told(before, after) == expected
+
+
+def test_another_missing_secret_is_told_again() -> None:
+    first = status(("False", api.SECRET_NOT_FOUND), "Secret a does not exist in namespace shop. Create it")
+    second = status(("False", api.SECRET_NOT_FOUND), "Secret b does not exist in namespace shop. Create it")
+    assert told(first, second) == [("Warning", "SecretNotFound")]
+
+
+def test_a_growing_number_of_restarts_is_not_told_again() -> None:
+    first = status(("False", api.CRASH_LOOPING), "ended with exit code 1, 3 restarts so far.")
+    second = status(("False", api.CRASH_LOOPING), "ended with exit code 1, 4 restarts so far.")
+    assert told(first, second) == []
+
+
+def test_creating_rolling_and_restoring_are_told_with_their_cause() -> None:
+    def message(applied: Applied) -> str:
+        return next(transitions(publisher(), applied, WELL, WELL)).message
+
+    assert message(Applied({}, created=True)) == "Created Deployment orders-pub."
+    rolled = message(Applied({}, roll="image changed from a to b"))
+    assert rolled == "Image changed from a to b; the workers are replaced."
+    restored = message(Applied({}, drift="spec.replicas changed from 5 to 1"))
+    assert restored == "Deployment orders-pub had been changed and was put back: spec.replicas changed from 5 to 1."
+
+
+def test_putting_a_changed_template_back_is_told_once() -> None:
+    assert told(WELL, WELL, Applied({}, roll="image changed", drift="image changed")) == [
+        ("Normal", "RestoredDeployment")
+    ]

@@ -1,0 +1,167 @@
+"""What the watches delivered against what exists: missed changes are counted and a dead watch is noticed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from outbox_operator.api.resource import PUBLISHER, Key
+from outbox_operator.deliveries import Deliveries, Followers, WatchEvent
+from outbox_operator.errors import UnreachableError
+from outbox_operator.handlers import Triggers
+from outbox_operator.kube import DEPLOYMENTS, type_of
+from outbox_operator.resync import Health, Resync
+from tests.unit.operator.objects import metadata, workload
+
+ORDERS = Key(PUBLISHER, "shop", "orders")
+
+
+def resource(generation: int = 1, **spec: Any) -> dict[str, Any]:
+    return {"metadata": metadata("orders", generation=generation), "spec": spec}
+
+
+def owned(generation: int = 1) -> dict[str, Any]:
+    owner = {"apiVersion": "djangooutbox.io/v1alpha1", "kind": "Publisher", "name": "orders", "controller": True}
+    return {"metadata": metadata("orders-pub", uid="d", generation=generation, ownerReferences=[{**owner, "uid": "u"}])}
+
+
+class ListingApi:
+    """Answers lists only."""
+
+    def __init__(self, publishers: list[Any] | None = None, deployments: list[Any] | None = None) -> None:
+        self.objects = {type_of(PUBLISHER): publishers or [], DEPLOYMENTS: deployments or []}
+
+    async def list(self, type_: Any, namespace: str | None, selector: str = "") -> list[Any]:
+        return self.objects.get(type_, [])
+
+
+def resync_of(api: ListingApi, deliveries: Deliveries, added: list[Key]) -> Resync:
+    return Resync(api, (), deliveries, Followers(), added.append)  # type: ignore[arg-type]
+
+
+async def no_sleep(_: float) -> None:
+    return None
+
+
+async def test_a_full_look_puts_every_resource_on_the_queue() -> None:
+    added: list[Key] = []
+    await resync_of(ListingApi([resource()]), Deliveries(), added).look(no_sleep)
+    assert added == [ORDERS]
+
+
+async def test_what_the_watch_has_delivered_is_not_missed() -> None:
+    deliveries = Deliveries()
+    deliveries.note(WatchEvent("publishers", deleted=False, obj=resource(2)))
+    missed = await resync_of(ListingApi([resource(2)]), deliveries, []).look(no_sleep)
+    assert missed == {"publishers": 0, "subscriptions": 0, "deployments": 0}
+
+
+async def test_an_event_that_is_late_is_not_missed() -> None:
+    deliveries = Deliveries()
+
+    async def delivered_meanwhile(_: float) -> None:
+        deliveries.note(WatchEvent("publishers", deleted=False, obj=resource(2)))
+
+    missed = await resync_of(ListingApi([resource(2)]), deliveries, []).look(delivered_meanwhile)
+    assert missed["publishers"] == 0
+
+
+async def test_generations_that_were_not_delivered_are_missed() -> None:
+    deliveries = Deliveries()
+    deliveries.note(WatchEvent("publishers", deleted=False, obj=resource(1)))
+    api = ListingApi([resource(2)], [owned()])
+    missed = await resync_of(api, deliveries, []).look(no_sleep)
+    assert missed == {"publishers": 1, "subscriptions": 0, "deployments": 1}
+
+
+def test_a_watch_is_dead_after_misses_in_two_rounds_in_a_row() -> None:
+    health = Health(60)
+    health.looked({"publishers": 1})
+    assert health.complaint() is None
+    health.looked({"publishers": 3})
+    assert "publishers" in str(health.complaint())
+
+
+def test_a_watch_that_delivers_again_is_alive() -> None:
+    health = Health(60)
+    for number in (1, 1, 0):
+        health.looked({"publishers": number})
+    assert health.complaint() is None
+
+
+def test_a_look_that_never_comes_is_a_complaint_but_standing_by_is_none() -> None:
+    now = 0.0
+    health = Health(60, clock=lambda: now)
+    now = 10_000.0
+    assert health.complaint() is None
+    health.working()
+    now += 10_000.0
+    assert "no full look" in str(health.complaint())
+
+
+async def test_an_api_server_that_is_away_is_no_fault_of_the_operator() -> None:
+    class Away(ListingApi):
+        async def list(self, type_: Any, namespace: str | None, selector: str = "") -> list[Any]:
+            raise UnreachableError("away")
+
+    health, rounds = Health(60), 0
+
+    async def sleep(_: float) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds > 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await resync_of(Away(), Deliveries(), []).run(60, health, sleep)
+    assert health.complaint() is None
+
+
+class TestTriggers:
+    """Which events lead to which keys."""
+
+    def triggers(self) -> tuple[Triggers, list[Key]]:
+        added: list[Key] = []
+        return Triggers(Deliveries(), Followers(), added.append), added
+
+    def test_a_new_generation_of_a_resource_is_looked_at_and_our_own_status_is_not(self) -> None:
+        triggers, added = self.triggers()
+        for generation in (1, 1, 2):
+            triggers.on_resource(PUBLISHER, WatchEvent("publishers", deleted=False, obj=resource(generation)))
+        assert added == [ORDERS, ORDERS]
+
+    def test_a_deleted_resource_is_looked_at(self) -> None:
+        triggers, added = self.triggers()
+        triggers.on_resource(PUBLISHER, WatchEvent("publishers", deleted=True, obj=resource()))
+        assert added == [ORDERS]
+
+    def test_a_change_of_our_deployment_leads_to_its_resource(self) -> None:
+        triggers, added = self.triggers()
+        for deleted in (False, True):
+            triggers.on_deployment(WatchEvent("deployments", deleted=deleted, obj=owned()))
+        assert added == [ORDERS, ORDERS]
+
+    def test_a_change_of_a_followed_deployment_leads_to_its_followers(self) -> None:
+        triggers, added = self.triggers()
+        follower = resource(workloadRef={"name": "web"})
+        triggers.on_resource(PUBLISHER, WatchEvent("publishers", deleted=False, obj=follower))
+        added.clear()
+        web = workload()
+        triggers.on_deployment(WatchEvent("deployments", deleted=False, obj=web))
+        triggers.on_deployment(WatchEvent("deployments", deleted=False, obj=web))
+        assert added == [ORDERS]
+
+    def test_who_follows_somebody_else_now_is_left_alone(self) -> None:
+        triggers, added = self.triggers()
+        for name in ("web", "api"):
+            obj = resource(workloadRef={"name": name})
+            triggers.on_resource(PUBLISHER, WatchEvent("publishers", deleted=False, obj=obj))
+        added.clear()
+        triggers.on_deployment(WatchEvent("deployments", deleted=False, obj=workload()))
+        assert added == []
+
+    def test_a_deployment_of_nobody_leads_nowhere(self) -> None:
+        triggers, added = self.triggers()
+        triggers.on_deployment(WatchEvent("deployments", deleted=False, obj=workload()))
+        assert added == []
