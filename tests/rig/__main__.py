@@ -6,9 +6,12 @@ import argparse
 import sys
 
 from tests.rig import hostservices
+from tests.rig.images import ImageStore
 from tests.rig.node import Node
 from tests.rig.packages import install_packages
+from tests.rig.paths import state_directory
 from tests.rig.progress import say
+from tests.rig.rig import Rig, build
 from tests.rig.waiting import RigError
 
 
@@ -29,11 +32,25 @@ def _servers(arguments: argparse.Namespace) -> None:
 
 
 def _up(_: argparse.Namespace) -> None:
-    Node().up()
+    Rig().up()
 
 
 def _down(_: argparse.Namespace) -> None:
-    Node().down()
+    Rig().down()
+
+
+def _build(_: argparse.Namespace) -> None:
+    build(ImageStore())
+    say("everything is built")
+
+
+def _images(_: argparse.Namespace) -> None:
+    print(ImageStore().buildah("images"), end="")
+
+
+def _env(_: argparse.Namespace) -> None:
+    print(f"export KUBECONFIG={Rig().kubeconfig}")
+    print(f"export PATH={state_directory() / 'bin'}:$PATH")
 
 
 def _status(_: argparse.Namespace) -> None:
@@ -49,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, function, text in (
         ("up", _up, "bring the Kubernetes node up"),
         ("down", _down, "take it down and leave nothing behind"),
+        ("build", _build, "build programs and images, so that `up` is quick"),
+        ("env", _env, "what to `eval` for kubectl and helm on the cluster"),
+        ("images", _images, "the images of the rig's store"),
         ("status", _status, "which of its programs run"),
     ):
         commands.add_parser(name, help=text).set_defaults(run=function)

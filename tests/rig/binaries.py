@@ -15,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tests.rig.paths import RIG_SOURCES, cache_directory
 from tests.rig.process import run
@@ -97,12 +97,20 @@ def build_binaries() -> Path:
 def exclusively(lock: Path) -> Iterator[None]:
     """Hold a file lock; the system releases it when the process ends, however it ends."""
     with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"waiting for another run that holds {lock.name}")
+        if not _locked_within(handle, seconds=2):
+            say(f"waiting for another run that holds {lock}")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _locked_within(handle: IO[str], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.1)
+    return False
 
 
 def _build(folder: Path) -> None:

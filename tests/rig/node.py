@@ -22,12 +22,12 @@ from tests.rig.controlplane import POD_NETWORK, ControlPlane, Shape
 from tests.rig.nodefiles import COREDNS_IMAGE, DNS_SERVICE, NODE_ADDRESS, NODE_NAME, PAUSE_IMAGE, Places
 from tests.rig.packages import install_packages
 from tests.rig.paths import RIG_SOURCES, cache_directory, state_directory
-from tests.rig.process import Daemon, find_program, free_port, run
+from tests.rig.process import Daemon, free_port, run
 from tests.rig.progress import say
 from tests.rig.waiting import RigError, tail, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PROGRAMS = (
     "kubelet",
@@ -77,6 +77,22 @@ class Node:
         """Run kubectl as the cluster's admin."""
         argv = [str(binary("kubectl")), "--kubeconfig", str(self.kubeconfig), *arguments]
         return run(argv, input_text=input, seconds=seconds)
+
+    def program(self, name: str) -> str:
+        """The rig's own kubectl or helm: a client of the cluster's very version."""
+        return str(binary(name))
+
+    def has_image(self, tag: str, image_id: str) -> bool:
+        """Whether the node's store has this image under this tag."""
+        return self.containerd().loaded_id(tag) == image_id
+
+    def load(self, tag: str, image_id: str, save: Callable[[Path], None], archive: Path) -> None:
+        """Bring an image into the node; `save` writes it to `archive`, which is removed again."""
+        try:
+            save(archive)
+            self.containerd().load(archive, tag, image_id)
+        finally:
+            archive.unlink(missing_ok=True)
 
     # --- up -------------------------------------------------------------------------------------------------------
 
@@ -245,9 +261,3 @@ def _dns_answers() -> bool:
         answer = link.recv(512)
     identifier, flags, _, answers = struct.unpack(">HHHH", answer[:8])
     return bool(identifier == 7 and flags & 0x000F == 0 and answers > 0)
-
-
-def required_programs() -> None:
-    """Raise MissingProgramError when a program of the node is not installed."""
-    for name, package in (("containerd", "containerd"), ("runc", "runc"), ("etcd", "etcd-server"), ("nft", "nftables")):
-        find_program(name, package=package)
