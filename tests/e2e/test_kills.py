@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,7 +71,7 @@ def test_messages_that_wait_in_the_queue_outlive_a_kill_of_the_broker(shop: Clus
 def _wait_for_new_containers(shop: Cluster) -> None:
     """Wait until the kubelet has started each killed container anew; it waits longer after each kill of a pod's."""
     for kind, name in (("publisher", traffic.PUBLISHER), ("subscription", traffic.SUBSCRIPTION)):
-        wait_for(shop, f"workers of {kind} {name} run again", lambda k=kind, n=name: _all_running(shop, k, n))
+        wait_for(shop, f"workers of {kind} {name} run again", partial(_all_running, shop, kind, name))
 
 
 def _all_running(shop: Cluster, kind: str, name: str) -> bool:

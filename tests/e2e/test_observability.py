@@ -1,0 +1,109 @@
+"""A real Prometheus scrapes what the chart's own PodMonitors select, and every query of the chart answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from examples.shop.demo import steps, traffic
+from examples.shop.demo.cluster import OPERATOR, SHOP
+from examples.shop.demo.waits import wait_for
+from tests.e2e.prometheus import Prometheus
+from tests.rig.waiting import RigTimeoutError
+from tools.dashboards.queries import Expression, expressions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from examples.shop.demo.cluster import Cluster
+
+OBSERVABILITY = ("podMonitor.enabled=true", "prometheusRule.enabled=true", "dashboards.enabled=true")
+# RabbitMQ refuses a SEND to an exchange that nobody declared: such a row waits and is retried, and so leaves series.
+REFUSED = "/exchange/nobody-declared-this/order.e2e"
+
+
+@pytest.fixture(scope="module")
+def manifests(cluster: Cluster) -> list[dict[str, Any]]:
+    """Return the chart's objects with everything for observability switched on."""
+    settings = [word for setting in OBSERVABILITY for word in ("--set", setting)]
+    image = ["--set", f"image.repository={steps.OPERATOR_IMAGE}"]
+    rendered = cluster.rig.helm("template", "outbox", str(steps.CHART), "--namespace", OPERATOR, *image, *settings)
+    return [document for document in yaml.safe_load_all(rendered) if document]
+
+
+@pytest.fixture
+def prometheus(shop: Cluster, manifests: list[dict[str, Any]], tmp_path: Path) -> Iterator[Prometheus]:
+    """Return a Prometheus of this machine that scrapes the pods which the chart's PodMonitors select."""
+    running = Prometheus(tmp_path, manifests)
+    running.show_pods(all_pods(shop))
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def a_row_that_is_refused(shop: Cluster) -> Iterator[None]:
+    """Keep a row in the outbox that the broker refuses, so that something is pending and retried."""
+    create = f"from django_outbox.models import Published as P; P.objects.create(destination='{REFUSED}', body={{}})"
+    delete = f"from django_outbox.models import Published as P; P.objects.filter(destination='{REFUSED}').delete()"
+    run_in_orders(shop, create)
+    yield
+    run_in_orders(shop, delete)
+
+
+@pytest.mark.usefixtures("a_row_that_is_refused")
+def test_every_query_of_the_chart_returns_series_beside_working_workers(
+    shop: Cluster, prometheus: Prometheus, manifests: list[dict[str, Any]]
+) -> None:
+    asked = expressions(manifests)
+    assert {expression.source for expression in asked} == {"alert", "panel", "variable"}
+
+    def none_silent() -> bool:
+        # Rates need samples that move between two scrapes, so orders keep coming while we ask.
+        traffic.place_by_command(shop, 5)
+        prometheus.show_pods(all_pods(shop))
+        return not silent(prometheus, asked)
+
+    try:
+        wait_for(shop, "series for every query", none_silent, seconds=180)
+    except RigTimeoutError:
+        pytest.fail(f"no series for {silent(prometheus, asked)}\n{prometheus.state()}")
+
+
+def test_workers_carry_the_name_of_their_resource_and_the_operator_that_of_its_own(
+    shop: Cluster, prometheus: Prometheus
+) -> None:
+    def labels() -> set[tuple[str, str]] | None:
+        found = prometheus.query("outbox_worker_info")
+        return {(series.get("publisher", ""), series.get("subscription", "")) for series in found} or None
+
+    wanted = {(traffic.PUBLISHER, ""), ("", traffic.SUBSCRIPTION)}
+    wait_for(shop, "both workers scraped", lambda: labels() == wanted, seconds=60)
+    assert all(series["namespace"] == SHOP for series in prometheus.query("outbox_worker_info"))
+    wait_for(shop, "operator scraped", lambda: prometheus.query("outbox_operator_build_info"), seconds=60)
+
+
+def test_no_alert_fires_while_all_is_well(shop: Cluster, prometheus: Prometheus) -> None:
+    traffic.place_by_command(shop, 5)
+    rules = wait_for(shop, "the rules evaluated", prometheus.evaluated_rules, seconds=60)
+    assert [rule["lastError"] for rule in rules if rule.get("lastError")] == []
+    firing = [rule["name"] for rule in rules if rule["state"] == "firing"]
+    assert firing == []
+
+
+def silent(prometheus: Prometheus, asked: list[Expression]) -> list[str]:
+    """Return the expressions that have no series now."""
+    return [f"{each.source} {each.name}: {each.signal}" for each in asked if not prometheus.query(each.signal)]
+
+
+def all_pods(shop: Cluster) -> list[dict[str, Any]]:
+    """Return the pods of the shop and of the operator."""
+    return [pod for namespace in (SHOP, OPERATOR) for pod in shop.objects("pods", "", namespace)]
+
+
+def run_in_orders(shop: Cluster, code: str) -> None:
+    """Run Python in the orders service."""
+    shop.kubectl("exec", "-n", SHOP, "deploy/orders", "--", "python", "manage.py", "shell", "-c", code)
