@@ -56,16 +56,17 @@ def kubernetes_version() -> str:
 
 
 def _link_flags() -> str:
-    kubernetes = kubernetes_version()
-    helm = module_version(_go_mod(), "helm.sh/helm/v3")
+    kubernetes, helm = kubernetes_version(), module_version(_go_mod(), "helm.sh/helm/v3")
     major, minor = kubernetes.lstrip("v").split(".")[:2]
-    stamps = {"gitVersion": kubernetes, "gitMajor": major, "gitMinor": minor}
-    flags = [
-        f"-X k8s.io/{package}.{key}={value}"
-        for package in ("component-base/version", "client-go/pkg/version")
-        for key, value in stamps.items()
-    ]
-    return " ".join(["-s -w", *flags, f"-X helm.sh/helm/v3/internal/version.version={helm}"])
+    values = {"helm.sh/helm/v3/internal/version.version": helm}
+    for package in ("component-base/version", "client-go/pkg/version"):
+        stamps = {"gitVersion": kubernetes, "gitMajor": major, "gitMinor": minor}
+        values |= {f"k8s.io/{package}.{name}": value for name, value in stamps.items()}
+    # What `helm template` and `helm lint` take the cluster's version to be when they have none.
+    for package in ("chartutil", "lint/rules"):
+        stamps = {"k8sVersionMajor": major, "k8sVersionMinor": minor}
+        values |= {f"helm.sh/helm/v3/pkg/{package}.{name}": value for name, value in stamps.items()}
+    return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in values.items())])
 
 
 def cache_key() -> str:
