@@ -20,7 +20,7 @@ from tests.rig.process import run
 from tests.rig.progress import step
 
 IMAGE_PYTHON = (3, 11)  # of Debian 12, the rig's base image
-_PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE")
+_PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", ".gitignore")  # the build leaves out what git ignores
 _PIP_SECONDS = 600
 
 
