@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.chart.rendering import NAMESPACE, OBSERVED, render
+from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.chart.conftest import Installed
@@ -39,7 +40,8 @@ def test_uninstalling_keeps_crds_and_resources_and_installing_again_takes_them_o
 def test_told_not_to_keep_them_uninstalling_removes_the_crds(cluster: Installed) -> None:
     cluster.install({"crds": {"keep": False}})
     cluster.helm("uninstall", "outbox", "--namespace", NAMESPACE)
-    assert _crds(cluster) == set()
+    # The API server removes the resources of a kind before the kind itself.
+    wait_until("the CRDs are gone", lambda: not _crds(cluster), seconds=30, state=lambda: str(_crds(cluster)))
 
 
 def test_the_operators_pod_is_admitted_under_restricted_pod_security(cluster: Installed) -> None:

@@ -70,12 +70,14 @@ def build() -> model.Dashboard:
     )
     workers = f"outbox_worker_info{{{NAMESPACE}}}"
     everything = '{__name__=~"outbox_worker_info|outbox_operator_resource_condition"}'
-    for name, series in (("namespace", everything), ("publisher", workers), ("subscription", workers)):
-        board = board.with_variable(_variable(name, series))
+    # Series without a publisher or subscription are none of the selected ones, hence `.+` for "All" of these.
+    selections = (("namespace", everything, ".*"), ("publisher", workers, ".+"), ("subscription", workers, ".+"))
+    for name, series, everyone in selections:
+        board = board.with_variable(_variable(name, series, everyone))
     return place(board, [_overview(), _publishers(), _subscriptions(), _workers()]).build()
 
 
-def _variable(name: str, series: str) -> dashboard.QueryVariable:
+def _variable(name: str, series: str, everyone: str) -> dashboard.QueryVariable:
     return (
         dashboard.QueryVariable(name)
         .label(name.capitalize())
@@ -85,7 +87,7 @@ def _variable(name: str, series: str) -> dashboard.QueryVariable:
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".*")
+        .all_value(everyone)
         .current(model.VariableOption(text=["All"], value=["$__all"], selected=True))
     )
 
@@ -210,7 +212,7 @@ def _retries() -> Panel:
     return graph(
         "Retries by reason",
         "Sends that failed and were scheduled again.",
-        [Query(f"{retries} or {_none(f'sum({PENDING})')}", "{{reason}}")],
+        [Query(_or_none(retries, f"sum({PENDING})"), "{{reason}}")],
         unit="ops",
     )
 
@@ -253,11 +255,12 @@ def _subscriptions() -> Row:
 
 
 def _redeliveries() -> Panel:
-    redelivered = f"outbox_redelivered_messages_total{{{SUBSCRIPTION}}}"
+    redelivered = f"{OF_SUBSCRIPTION} (rate(outbox_redelivered_messages_total{{{SUBSCRIPTION}}}[$__rate_interval]))"
+    counting = f"{OF_SUBSCRIPTION} (0 * outbox_inflight_messages{{{SUBSCRIPTION}}})"
     return graph(
         "Redeliveries",
         "Messages the broker had handed out before: after a crash, or a callback that keeps failing.",
-        [Query(f"{OF_SUBSCRIPTION} (rate({redelivered}[$__rate_interval]))", BY_SUBSCRIPTION)],
+        [Query(f"{redelivered} or {counting}", BY_SUBSCRIPTION)],
         unit="ops",
     )
 
@@ -272,7 +275,7 @@ def _workers() -> Row:
     reconnected = graph(
         "Reconnects by reason",
         "Connections that had to be opened anew.",
-        [Query(f"{reconnects} or {_none(f'max({CONNECTED})')}", "{{reason}}")],
+        [Query(_or_none(reconnects, f"max({CONNECTED})"), "{{reason}}")],
         unit="ops",
     )
     heartbeat = graph(
@@ -299,6 +302,7 @@ def _quantiles(histogram: str, selector: str) -> list[Query]:
     return [Query(f"histogram_quantile({q}, {rate})", f"p{round(q * 100)}") for q in (0.5, 0.95, 0.99)]
 
 
-def _none(counting: str) -> str:
-    """Return an expression that says 0 for the reason "none", provided that ``counting`` has a value."""
-    return f'label_replace(0 * {counting}, "reason", "none", "", "")'
+def _or_none(by_reason: str, counting: str) -> str:
+    """Return the expression, or 0 for the reason "none" where it has no series although ``counting`` has a value."""
+    none = f'label_replace(0 * {counting}, "reason", "none", "", "")'
+    return f"{by_reason} or ({none} unless on () {by_reason})"

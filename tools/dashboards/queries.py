@@ -17,8 +17,8 @@ Manifest = Mapping[str, Any]
 # What Grafana puts in for "All" and, at the usual scrape interval, for the interval.
 SUBSTITUTES = {
     "$namespace": ".*",
-    "$publisher": ".*",
-    "$subscription": ".*",
+    "$publisher": ".+",
+    "$subscription": ".+",
     "$__rate_interval": "1m",
 }
 # The alerts compare one expression with one number; Prometheus drops the series for which that is false.
