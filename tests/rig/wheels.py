@@ -20,7 +20,8 @@ from tests.rig.process import run
 from tests.rig.progress import step
 
 IMAGE_PYTHON = (3, 11)  # of Debian 12, the rig's base image
-_PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", ".gitignore")  # the build leaves out what git ignores
+# .gitignore too: it says what the build back end leaves out.
+_PROJECT_FILES = ("pyproject.toml", "README.md", "LICENSE", ".gitignore")
 _PIP_SECONDS = 600
 
 
