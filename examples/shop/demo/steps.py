@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from examples.shop.demo import traffic
+from examples.shop.demo import evidence, traffic
 from examples.shop.demo.cluster import OPERATOR, SHOP
 from examples.shop.demo.waits import wait_for, wait_ready
 from tests.rig.progress import say, step
+from tests.rig.waiting import RigError
 
 if TYPE_CHECKING:
     from examples.shop.demo.cluster import Cluster
@@ -25,6 +26,7 @@ CHART = ROOT / "charts" / "outbox-operator"
 OPERATOR_IMAGE = "localhost/outbox-operator"
 SHOP_IMAGE = "localhost/shop"
 TAG = "dev"
+RELEASE = "outbox"
 
 
 def everything(cluster: Cluster) -> None:
@@ -58,9 +60,20 @@ def load_images(cluster: Cluster) -> dict[str, str]:
 def install_operator(cluster: Cluster, *more: str) -> None:
     """Install or upgrade the operator's chart, in a namespace with restricted pod security."""
     cluster.apply(json.dumps(_restricted_namespace(OPERATOR)))
+    _clear_interrupted_release(cluster)
     image = ["--set", f"image.repository={OPERATOR_IMAGE}", "--set", f"image.tag={TAG}"]
-    wait = ["--wait", "--timeout", "3m"]
-    cluster.rig.helm("upgrade", "--install", "outbox", str(CHART), "--namespace", OPERATOR, *image, *wait, *more)
+    wait = ["--wait", "--timeout", "2m"]
+    try:
+        cluster.rig.helm("upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR, *image, *wait, *more)
+    except RigError as error:
+        raise RigError(f"{error}\n{evidence.of_operator(cluster)}") from error
+
+
+def _clear_interrupted_release(cluster: Cluster) -> None:
+    """Uninstall a release whose installation was interrupted: helm refuses to go on with it. Workers do not notice."""
+    pending = cluster.rig.helm("list", "--pending", "--short", "--namespace", OPERATOR)
+    if RELEASE in pending.split():
+        cluster.rig.helm("uninstall", RELEASE, "--namespace", OPERATOR, "--wait")
 
 
 def replace_stale_pods(cluster: Cluster, image_id: str) -> None:
