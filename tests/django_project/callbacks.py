@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 
 from tests.django_project.events.models import Effect
 
@@ -79,4 +79,12 @@ def waits_for_gate(payload: Payload) -> None:
         (folder / f"began-{_key(payload)}-{os.getpid()}").touch()
         while not (folder / "gate").exists():
             time.sleep(0.02)
+        payload.save()
+
+
+def notes_connection(payload: Payload) -> None:
+    """Save, and note which of the database server's processes did the work."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        Effect.objects.create(key=f"connection of {_key(payload)} {cursor.fetchone()[0]}")
         payload.save()
