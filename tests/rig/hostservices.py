@@ -343,7 +343,7 @@ def _serving(kind: type[ServerT]) -> Iterator[ServerT]:
             server.start()
             yield server
         finally:
-            server.stop()
+            server.kill()  # its data go with the directory, so nothing is worth the seconds of a good order
 
 
 # --- for people: servers that outlive the command that started them -----------------------------------------------
