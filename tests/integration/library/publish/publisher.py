@@ -1,0 +1,221 @@
+"""What the tests of the publisher hold in their hands: the process, its database, and the project's commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.rig.process import free_port
+from tests.rig.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.rig.hostservices import Postgres, RabbitMQ
+
+REPOSITORY = Path(__file__).parents[4]
+MANAGE = "tests.django_project.manage"
+SCHEDULE, SUCCEEDED, FAILED = 1, 2, -1
+
+
+@dataclass
+class Database:
+    """A database of its own for one test, asked past Django."""
+
+    server: Postgres
+    name: str
+
+    @property
+    def django(self) -> dict[str, Any]:
+        """The entry of DATABASES."""
+        server = self.server
+        return {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": self.name,
+            "HOST": server.host,
+            "PORT": server.port,
+            "USER": server.user,
+            "PASSWORD": server.password,
+        }
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        server = self.server
+        with psycopg.connect(
+            host=server.host, port=server.port, user=server.user, password=server.password, dbname=self.name
+        ) as connection:
+            cursor = connection.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def count(self, status: int) -> int:
+        """How many messages are in a state."""
+        return int(self.rows("SELECT count(*) FROM published WHERE status = %s", status)[0][0])
+
+    def states(self) -> dict[int, int]:
+        """How many messages are in each state."""
+        return dict(self.rows("SELECT status, count(*) FROM published GROUP BY 1"))
+
+    def fill(self, destination: str, count: int, first: int = 0) -> None:
+        """Write messages as an application does, numbered from ``first`` on."""
+        self.rows(
+            """
+            INSERT INTO published
+                (id, destination, body, added, expires_at, retry, status, headers)
+            SELECT id, %s, jsonb_build_object('n', n), clock_timestamp() + n * interval '1 us', now(), 0, 1,
+                   jsonb_build_object('dop-msg-id', id::text, 'dop-msg-destination', %s::text)
+            FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(%s::int, %s::int) AS n) AS numbered
+            """,
+            destination,
+            destination,
+            first,
+            first + count - 1,
+        )
+
+
+@dataclass
+class Project:
+    """The tests' Django project on one database and one broker; runs its commands as processes."""
+
+    database: Database
+    broker: RabbitMQ
+    folder: Path
+    app: str = "django_outbox"
+    settings: dict[str, Any] = field(default_factory=dict)
+    running: list[Publisher] = field(default_factory=list)
+
+    def environment(self, **settings: Any) -> dict[str, str]:
+        """The environment that makes a process use this database and this broker."""
+        outbox = {
+            "DEFAULT_STOMP_HOST_AND_PORTS": [[self.broker.host, self.broker.stomp_port]],
+            "DEFAULT_STOMP_USERNAME": self.broker.username,
+            "DEFAULT_STOMP_PASSCODE": self.broker.passcode,
+            **self.settings,
+            **settings,
+        }
+        return {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.django_project.settings",
+            "OUTBOX_TEST_APP": self.app,
+            "OUTBOX_TEST_DATABASE": json.dumps(self.database.django),
+            "OUTBOX_TEST_SETTINGS": json.dumps(outbox),
+        }
+
+    def manage(self, *arguments: str, check: bool = True, **settings: Any) -> subprocess.CompletedProcess[str]:
+        """Run a management command to its end."""
+        return self._run([sys.executable, "-m", MANAGE, *arguments], check, settings)
+
+    def python(self, code: str, **settings: Any) -> str:
+        """Run code in the project, set up, and return what it printed."""
+        setup = "import django; django.setup()\n"
+        return self._run([sys.executable, "-c", setup + code], True, settings).stdout
+
+    def _run(self, command: list[str], check: bool, settings: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=self.environment(**settings),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if check:
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def publish(self, *arguments: str, **settings: Any) -> Publisher:
+        """Start ``manage.py publish``."""
+        port = free_port()
+        log = self.folder / f"publish-{len(self.running)}.log"
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [sys.executable, "-m", MANAGE, "publish", "--metrics-port", str(port), *arguments],
+                cwd=REPOSITORY,
+                env=self.environment(**settings),
+                stdout=sink,
+                stderr=sink,
+            )
+        publisher = Publisher(process, log, port, self.database)
+        self.running.append(publisher)
+        return publisher
+
+
+@dataclass
+class Publisher:
+    """A running ``manage.py publish``."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    port: int
+    database: Database
+
+    def evidence(self) -> str:
+        """What there is to know when a wait has failed."""
+        lines = [line for line in self.log.read_text().splitlines() if "Message published" not in line]
+        return "\n".join([f"exit code {self.process.poll()}, rows {self.database.states()}", *lines[-40:]])
+
+    def probe(self, path: str) -> tuple[int, str]:
+        """Ask the metrics port; an unreachable one is an OSError."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def ready(self) -> bool:
+        """Whether the publisher says that it can do its work."""
+        assert self.process.poll() is None, self.evidence()
+        return self.probe("/readyz")[0] == 200
+
+    def wait_ready(self) -> Publisher:
+        """Wait until it is connected to both."""
+        wait_until("the publisher is ready", self.ready, seconds=60, state=self.evidence)
+        return self
+
+    def wait_for(self, what: str, condition: Any, seconds: float = 60) -> Any:
+        """Wait for a condition, with the publisher's log as the evidence."""
+        return wait_until(what, condition, seconds=seconds, state=self.evidence)
+
+    def wait_sent(self, count: int, seconds: float = 60) -> None:
+        """Wait until so many rows are marked as sent."""
+        self.wait_for(f"{count} rows sent", lambda: self.database.count(SUCCEEDED) >= count, seconds)
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """The value of one series; None when it is absent."""
+        for family in text_string_to_metric_families(self.probe("/metrics")[1]):
+            for sample in family.samples:
+                if sample.name == name and labels.items() <= sample.labels.items():
+                    return float(sample.value)
+        return None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process."""
+        self.process.send_signal(number)
+
+    def wait_exit(self, seconds: float = 40) -> int:
+        """Wait for the end and return the exit code."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds} s\n{self.evidence()}") from None
+
+    def stop(self) -> int:
+        """Ask it to stop and return the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait_exit()
+
+    def end(self) -> None:
+        """End it, whatever it does."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
