@@ -6,7 +6,6 @@ Fixtures are written without ``save()`` and publish nothing.
 
 from __future__ import annotations
 
-import inspect
 import json
 from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -35,6 +34,9 @@ class Config(NamedTuple):
     version: str | None = None
 
 
+# save(force_insert, force_update, using, update_fields), as older code calls it.
+_POSITION_OF_USING = 2
+
 # What was decorated, for checks.py.
 registry: list[tuple[type[models.Model], tuple[Config, ...]]] = []
 
@@ -58,30 +60,26 @@ def publish(configs: Sequence[Config]) -> Callable[[type[ModelT]], type[ModelT]]
 def _wrap_save(model: type[models.Model], configs: tuple[Config, ...]) -> None:
     # A model without a save() of its own asks its bases each time: one of them may be decorated or patched later.
     own_save = model.__dict__.get("save")
-    signature = inspect.signature(models.Model.save)
 
     @wraps(model.save)
     def save(self: models.Model, *args: Any, **kwargs: Any) -> None:
-        using = _database_of(self, signature, args, kwargs)
+        using = _database_of(self, args, kwargs)
         with transaction.atomic(using=using):
             if own_save is None:
                 super(model, self).save(*args, **kwargs)  # type: ignore[misc]
             else:
                 own_save(self, *args, **kwargs)
             for config in configs:
-                _write_message(self, model, config, using)
+                _write_message(self, model, config, self._state.db or using)
 
     model.save = save  # type: ignore[method-assign]
 
 
-def _database_of(
-    instance: models.Model, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> str:
-    """Return the database that this call of ``save()`` writes to; a custom save may take arguments of its own."""
-    try:
-        given = signature.bind_partial(instance, *args, **kwargs).arguments.get("using")
-    except TypeError:
-        given = kwargs.get("using")
+def _database_of(instance: models.Model, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Return the database that this call of ``save()`` writes to."""
+    given = kwargs.get("using")
+    if given is None and len(args) > _POSITION_OF_USING and isinstance(args[_POSITION_OF_USING], str):
+        given = args[_POSITION_OF_USING]
     return given or router.db_for_write(type(instance), instance=instance)
 
 

@@ -52,6 +52,9 @@ def _database() -> dict[str, Any]:
 
 
 DATABASES = {"default": _database()}
+if "OUTBOX_TEST_DATABASE" not in os.environ:
+    # For the tests of code that is told which database to use.
+    DATABASES["other"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
 DJANGO_OUTBOX_PATTERN: dict[str, Any] = json.loads(os.environ.get("OUTBOX_TEST_SETTINGS", "{}"))
 LOGGING = {
     "version": 1,
