@@ -4,6 +4,7 @@
     ├── SettingsError          a setting from the environment is wrong
     └── KubeError              the API server did not do what was asked
         ├── UnreachableError   no answer, a server-side failure or "too many requests": try again later
+        │   └── FailedError    the server-side failure 500; with an apply that may be the object's fault
         ├── DeniedError        not logged in, or the rights of the ServiceAccount do not suffice
         ├── ConflictError      somebody else was faster: look again
         ├── GoneError          what should be changed does not exist any more
@@ -34,6 +35,10 @@ class UnreachableError(KubeError):
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds that the server asks to wait, if it does."""
+
+
+class FailedError(UnreachableError):
+    """The API server failed inside (500)."""
 
 
 class DeniedError(KubeError):

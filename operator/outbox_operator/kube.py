@@ -7,6 +7,7 @@ does not exist gives None; every other failure is an error of `errors`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -21,7 +22,15 @@ from kubernetes.aio.client.exceptions import ApiException
 from outbox_operator import metrics
 from outbox_operator.api.resource import GROUP, VERSION, Kind, Object
 from outbox_operator.build.names import FIELD_MANAGER
-from outbox_operator.errors import ConflictError, DeniedError, GoneError, InvalidError, KubeError, UnreachableError
+from outbox_operator.errors import (
+    ConflictError,
+    DeniedError,
+    FailedError,
+    GoneError,
+    InvalidError,
+    KubeError,
+    UnreachableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +124,21 @@ class Api:
         metadata = obj["metadata"]
         query = {"fieldManager": FIELD_MANAGER, "force": "true", **({"dryRun": "All"} if dry_run else {})}
         path = type_.path(metadata["namespace"], metadata["name"])
-        return await self._request("PATCH", type_, path, query, body=obj, content_type=_APPLY)
+        try:
+            return await self._request("PATCH", type_, path, query, body=obj, content_type=_APPLY)
+        except FailedError:
+            await self._ask_whether_valid(type_, obj)
+            raise
+
+    async def _ask_whether_valid(self, type_: Type, obj: Mapping[str, Any]) -> None:
+        """Raise InvalidError if an object cannot be decoded.
+
+        Applying one that cannot (a quantity that is none, a text for a number) is answered with 500 as if the server
+        were at fault; the dry run of a creation tells the difference.
+        """
+        query = {"fieldManager": FIELD_MANAGER, "dryRun": "All"}
+        with contextlib.suppress(ConflictError):
+            await self._request("POST", type_, type_.path(obj["metadata"]["namespace"]), query, body=obj)
 
     async def patch(self, type_: Type, obj: Mapping[str, Any], subresource: str | None = None) -> Object:
         """Merge a partial object, which names itself in its metadata, into the present one."""
@@ -185,7 +208,9 @@ def _error(what: str, status: int, text: str, headers: Mapping[str, str]) -> Kub
         return GoneError(f"{what}: {said}")
     if status == 409:
         return ConflictError(f"{what}: {said}")
-    if status == 429 or status >= 500:
+    if status == 500:
+        return FailedError(f"{what}: {said}")
+    if status == 429 or status > 500:
         after = headers.get("Retry-After", "")
         return UnreachableError(f"{what}: {status} {said}", float(after) if after.isdigit() else None)
     return InvalidError(said)

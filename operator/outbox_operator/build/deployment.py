@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outbox_operator.api.resource import GROUP, VERSION, Resource
 from outbox_operator.build.hashes import spec_digest
 from outbox_operator.build.labels import object_labels, selector_labels
 from outbox_operator.build.names import SPEC_HASH_ANNOTATION, deployment_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def deployment(resource: Resource, template: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from outbox_operator.api.conditions import WORKLOAD_NOT_FOUND, WORKLOAD_REFUSED, Problem
-from outbox_operator.api.resource import Resource
 from outbox_operator.build.labels import SELECTOR_LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from outbox_operator.api.resource import Resource
 
 DEFAULT_CONTAINER_ANNOTATION: Final = "kubectl.kubernetes.io/default-container"
 

@@ -48,7 +48,7 @@ def merge_named(base: Sequence[Any], overlay: Sequence[Any], key: str) -> list[A
 
 
 def merge_env(base: Sequence[Mapping[str, Any]], overlay: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Merge environments by name; an item replaces its predecessor whole, since value and valueFrom exclude each other."""
+    """Merge environments by name; an item replaces its predecessor whole: value and valueFrom exclude each other."""
     merged = {item["name"]: copy.deepcopy(dict(item)) for item in base}
     merged.update({item["name"]: copy.deepcopy(dict(item)) for item in overlay})
     return list(merged.values())

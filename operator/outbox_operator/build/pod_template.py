@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from outbox_operator.api.resource import Resource
 from outbox_operator.build.followed import NOTHING, Followed
 from outbox_operator.build.labels import object_labels
 from outbox_operator.build.merge import merge, merge_env, merge_named
 from outbox_operator.build.names import CONTAINER, METRICS_PORT_NAME, TMP_VOLUME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from outbox_operator.api.resource import Resource
 
 SETTINGS_VARIABLE = "DJANGO_SETTINGS_MODULE"
 

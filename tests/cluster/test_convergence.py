@@ -1,0 +1,310 @@
+"""The workers converge to what the resources say, and nobody's objects are touched without need."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from outbox_operator.api.parsing import parse
+from outbox_operator.api.resource import KIND_BY_NAME
+from outbox_operator.diff import first_difference
+from outbox_operator.plan import Observed, plan
+from tests.cluster.manifests import publisher, secret, subscription, web
+from tests.cluster.operator_process import SECONDS
+from tests.rig.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.cluster.operator_process import Cluster, OperatorProcess
+
+
+def exists(_: dict[str, Any]) -> bool:
+    return True
+
+
+def replicas(number: int) -> Any:
+    return lambda deployment: deployment["spec"]["replicas"] == number
+
+
+def image(name: str) -> Any:
+    return lambda deployment: container(deployment)["image"] == name
+
+
+def container(deployment: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = deployment["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def test_a_created_resource_becomes_the_deployment_that_was_planned(served: Cluster, name: str) -> None:
+    served.apply(subscription(name, replicas=2, resources={"requests": {"cpu": "1000m"}}), publisher(name))
+    for kind, suffix in (("Subscription", "sub"), ("Publisher", "pub")):
+        live = served.wait("deployment", f"{name}-{suffix}", "exists", exists)
+        resource = parse(KIND_BY_NAME[kind], served.must_get(kind, name))
+        wanted = plan(resource, Observed()).deployment
+        assert wanted is not None
+        assert first_difference(wanted, live) is None
+
+
+def test_a_deleted_deployment_comes_back_at_once(served: Cluster, name: str) -> None:
+    served.apply(publisher(name))
+    first = served.wait("deployment", f"{name}-pub", "exists", exists)
+    served.kubectl("delete", "deployment", f"{name}-pub", "--wait=false")
+    served.wait(
+        "deployment", f"{name}-pub", "another one", lambda found: found["metadata"]["uid"] != first["metadata"]["uid"]
+    )
+    assert "it had been deleted" in served.wait_event(name, "RestoredDeployment")
+
+
+def test_an_edited_deployment_is_put_back(served: Cluster, name: str, shared_operator: OperatorProcess) -> None:
+    served.apply(publisher(name, replicas=2))
+    served.wait("deployment", f"{name}-pub", "exists", exists)
+    before = shared_operator.metric("outbox_operator_drift_corrections_total")
+    served.kubectl("scale", "deployment", f"{name}-pub", "--replicas=7")
+    served.kubectl("set", "image", f"deployment/{name}-pub", "worker=evil:1")
+    served.wait("deployment", f"{name}-pub", "2 replicas", replicas(2))
+    served.wait("deployment", f"{name}-pub", "its image", image("shop:1"))
+    served.wait_event(name, "RestoredDeployment")
+    assert shared_operator.metric("outbox_operator_drift_corrections_total") > before
+
+
+def test_a_deleted_resource_takes_its_deployment_along(served: Cluster, name: str) -> None:
+    served.apply(publisher(name))
+    served.wait("deployment", f"{name}-pub", "exists", exists)
+    served.kubectl("delete", "obpub", name)
+    served.wait_gone("deployment", f"{name}-pub")
+
+
+def test_a_deployment_left_by_an_orphaning_deletion_is_adopted(served: Cluster, name: str) -> None:
+    served.apply(publisher(name))
+    first = served.wait("deployment", f"{name}-pub", "exists", exists)
+    served.kubectl("delete", "obpub", name, "--cascade=orphan")
+    served.wait("deployment", f"{name}-pub", "no owner", lambda found: not found["metadata"].get("ownerReferences"))
+    served.apply(publisher(name))
+    adopted = served.wait("deployment", f"{name}-pub", "owner", lambda found: found["metadata"].get("ownerReferences"))
+    assert adopted["metadata"]["uid"] == first["metadata"]["uid"]
+
+
+def test_nothing_is_left_on_the_users_objects(served: Cluster, name: str) -> None:
+    served.apply(publisher(name), subscription(name))
+    for kind in ("obpub", "obsub"):
+        found = served.wait(kind, name, "a status", lambda obj: obj.get("status"))
+        assert "finalizers" not in found["metadata"]
+        assert "annotations" not in found["metadata"]
+
+
+def test_a_restart_by_kubectl_survives(served: Cluster, name: str, shared_operator: OperatorProcess) -> None:
+    served.apply(publisher(name))
+    served.wait("deployment", f"{name}-pub", "exists", exists)
+    served.kubectl("rollout", "restart", f"deployment/{name}-pub")
+    served.apply(publisher(name, image="shop:2"))
+    found = served.wait("deployment", f"{name}-pub", "the new image", image("shop:2"))
+    assert "kubectl.kubernetes.io/restartedAt" in found["spec"]["template"]["metadata"]["annotations"]
+
+
+def test_suspending_stops_the_workers_and_resuming_starts_them(served: Cluster, name: str) -> None:
+    served.apply(subscription(name, replicas=3))
+    served.wait("deployment", f"{name}-sub", "3 replicas", replicas(3))
+    served.patch("obsub", name, {"spec": {"state": "Suspended"}})
+    served.wait("deployment", f"{name}-sub", "no replicas", replicas(0))
+    served.wait_condition("obsub", name, "Suspended", "True", "Suspended")
+    served.patch("obsub", name, {"spec": {"state": "Running"}})
+    served.wait("deployment", f"{name}-sub", "3 replicas", replicas(3))
+    reasons = [reason for reason, _ in served.events(name)]
+    served.wait_event(name, "Resumed")
+    assert reasons.count("Suspended") == 1
+
+
+def test_kubectl_scale_sets_the_number_of_workers(served: Cluster, name: str) -> None:
+    served.apply(subscription(name, replicas=1))
+    served.wait("deployment", f"{name}-sub", "exists", exists)
+    served.kubectl("scale", "obsub", name, "--replicas=3")
+    served.wait("deployment", f"{name}-sub", "3 replicas", replicas(3))
+
+
+def test_the_strategy_can_be_changed_there_and_back(served: Cluster, name: str) -> None:
+    served.apply(publisher(name))
+    served.wait("deployment", f"{name}-pub", "exists", exists)
+    served.apply(publisher(name, strategy={"type": "Recreate"}))
+    found = served.wait(
+        "deployment", f"{name}-pub", "Recreate", lambda obj: obj["spec"]["strategy"]["type"] == "Recreate"
+    )
+    assert found["spec"]["strategy"] == {"type": "Recreate"}
+    served.apply(publisher(name))
+    served.wait("deployment", f"{name}-pub", "rolling", lambda obj: obj["spec"]["strategy"]["type"] == "RollingUpdate")
+
+
+def test_a_deployment_of_somebody_else_is_not_touched(
+    served: Cluster, name: str, shared_operator: OperatorProcess
+) -> None:
+    served.apply(web(f"{name}-pub"))
+    before = served.wait(
+        "deployment", f"{name}-pub", "observed", lambda found: found.get("status", {}).get("conditions")
+    )
+    served.apply(publisher(name))
+    ready = served.wait_condition("obpub", name, "Ready", "False", "NameConflict")
+    assert f"Deployment {name}-pub is needed for the workers" in ready["message"]
+    served.wait_event(name, "NameConflict")
+    shared_operator.wait_looks(3, "Publisher")
+    assert (
+        served.must_get("deployment", f"{name}-pub")["metadata"]["resourceVersion"]
+        == before["metadata"]["resourceVersion"]
+    )
+    served.kubectl("delete", "deployment", f"{name}-pub")
+    served.wait("deployment", f"{name}-pub", "ours", lambda found: found["metadata"].get("ownerReferences"))
+
+
+def test_an_invalid_template_is_reported_with_the_words_of_the_api_server(served: Cluster, name: str) -> None:
+    served.apply(publisher(name))
+    before = served.wait("deployment", f"{name}-pub", "exists", exists)
+    broken = {"spec": {"containers": [{"name": "worker", "resources": {"requests": {"cpu": "many"}}}]}}
+    served.apply(publisher(name, template=broken))
+    ready = served.wait_condition("obpub", name, "Ready", "False", "InvalidSpec")
+    assert "The API server refuses the Deployment" in ready["message"]
+    assert "quantities must match" in ready["message"]
+    served.wait_event(name, "InvalidSpec")
+    now = served.must_get("deployment", f"{name}-pub")
+    assert now["metadata"]["generation"] == before["metadata"]["generation"]
+    served.apply(publisher(name, template={"spec": {"nodeSelector": {"disk": "ssd"}}}))
+    served.wait(
+        "deployment", f"{name}-pub", "the selector", lambda found: "nodeSelector" in found["spec"]["template"]["spec"]
+    )
+
+
+def test_an_unknown_field_in_the_template_is_reported(served: Cluster, name: str) -> None:
+    served.apply(publisher(name, template={"spec": {"nodeSelektor": {"disk": "ssd"}}}))
+    ready = served.wait_condition("obpub", name, "Ready", "False", "InvalidSpec")
+    assert "nodeSelektor" in ready["message"]
+    assert served.get("deployment", f"{name}-pub") is None
+
+
+def test_workers_that_run_are_reported_as_available(served: Cluster, name: str) -> None:
+    served.apply(publisher(name, replicas=2))
+    served.make_ready(f"djangooutbox.io/publisher={name}", 2)
+    served.wait_condition("obpub", name, "Ready", "True", "WorkersAvailable")
+    served.wait_condition("obpub", name, "Progressing", "False", "RolloutComplete")
+    found = served.must_get("obpub", name)
+    assert found["status"]["readyReplicas"] == 2
+    assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+    line = served.kubectl("get", "obpub", name, "--no-headers").split()
+    assert line[:5] == [name, "2", "2", "True", "WorkersAvailable"]
+    served.wait_event(name, "WorkersAvailable")
+
+
+def test_an_image_that_cannot_be_pulled_is_told_in_condition_and_event(served: Cluster, name: str) -> None:
+    served.apply(subscription(name, image="registry.example.com/nope:1"))
+    selector = f"djangooutbox.io/subscription={name}"
+    pod = wait_until("a pod", lambda: served.list("pods", selector), seconds=SECONDS)[0]
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image: not found"}}
+    status = {"name": "worker", "image": "", "imageID": "", "ready": False, "restartCount": 0, "state": waiting}
+    served.patch_pod(pod["metadata"]["name"], {"containerStatuses": [status]})
+    ready = served.wait_condition("obsub", name, "Ready", "False", "ImagePullFailed")
+    assert "registry.example.com/nope:1 cannot be pulled" in ready["message"]
+    assert "not found" in served.wait_event(name, "ImagePullFailed")
+
+
+def test_nothing_is_written_while_nothing_changes(served: Cluster, name: str, shared_operator: OperatorProcess) -> None:
+    served.apply(publisher(name))
+    served.make_ready(f"djangooutbox.io/publisher={name}", 1)
+    served.wait_condition("obpub", name, "Ready", "True", "WorkersAvailable")
+    names = ((("obpub", name)), ("deployment", f"{name}-pub"))
+    before = [served.must_get(*item)["metadata"]["resourceVersion"] for item in names]
+    shared_operator.wait_looks(20, "Publisher")
+    assert [served.must_get(*item)["metadata"]["resourceVersion"] for item in names] == before
+
+
+class TestConfiguration:
+    """Secrets and ConfigMaps that the environment is taken from."""
+
+    def test_a_missing_secret_is_told_and_the_workers_start_as_soon_as_it_exists(
+        self, served: Cluster, name: str
+    ) -> None:
+        served.apply(publisher(name, envFrom=[{"secretRef": {"name": f"{name}-env"}}]))
+        ready = served.wait_condition("obpub", name, "Ready", "False", "SecretNotFound")
+        expected = f"Secret {name}-env does not exist in namespace shared. Create it"
+        assert ready["message"].startswith(expected)
+        served.wait_condition("obpub", name, "ConfigResolved", "False", "SecretNotFound")
+        assert served.wait_event(name, "SecretNotFound").startswith(expected)
+        assert served.get("deployment", f"{name}-pub") is None
+        served.apply(secret(f"{name}-env", TOKEN="1"))
+        served.wait("deployment", f"{name}-pub", "exists", exists)
+        served.wait_condition("obpub", name, "ConfigResolved", "True", "AllReferencesFound")
+
+    def test_a_missing_key_is_named(self, served: Cluster, name: str) -> None:
+        served.apply(secret(name, other="1"))
+        variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "token"}}}
+        served.apply(publisher(name, env=[variable]))
+        ready = served.wait_condition("obpub", name, "Ready", "False", "SecretNotFound")
+        assert "has no key token" in ready["message"]
+
+    def test_a_changed_secret_replaces_the_workers_once_and_says_why(
+        self, served: Cluster, name: str, shared_operator: OperatorProcess
+    ) -> None:
+        served.apply(secret(name, TOKEN="1"))
+        served.apply(publisher(name, envFrom=[{"secretRef": {"name": name}}]))
+        before = served.wait("deployment", f"{name}-pub", "exists", exists)
+        served.apply(secret(name, TOKEN="2"))
+        message = served.wait_event(name, "RollingWorkers")
+        assert message == f"Secret {name} changed; the workers are replaced."
+        shared_operator.wait_looks(10, "Publisher")
+        after = served.must_get("deployment", f"{name}-pub")
+        assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
+        assert [reason for reason, _ in served.events(name)].count("RollingWorkers") == 1
+
+    def test_workers_that_run_are_left_alone_when_their_secret_is_deleted(
+        self, served: Cluster, name: str, shared_operator: OperatorProcess
+    ) -> None:
+        served.apply(secret(name, TOKEN="1"))
+        served.apply(publisher(name, envFrom=[{"secretRef": {"name": name}}]))
+        before = served.wait("deployment", f"{name}-pub", "exists", exists)
+        served.kubectl("delete", "secret", name)
+        served.apply(publisher(name, image="shop:2", envFrom=[{"secretRef": {"name": name}}]))
+        served.wait_condition("obpub", name, "Ready", "False", "SecretNotFound")
+        shared_operator.wait_looks(5, "Publisher")
+        assert (
+            served.must_get("deployment", f"{name}-pub")["metadata"]["generation"] == before["metadata"]["generation"]
+        )
+        served.patch("obpub", name, {"spec": {"state": "Suspended"}})
+        served.wait("deployment", f"{name}-pub", "no replicas", replicas(0))
+        served.patch("obpub", name, {"spec": {"state": "Running"}})
+        served.apply(secret(name, TOKEN="1"))
+        served.wait("deployment", f"{name}-pub", "the new image", image("shop:2"))
+        served.wait("deployment", f"{name}-pub", "1 replica", replicas(1))
+
+
+class TestFollowing:
+    """`workloadRef`."""
+
+    def test_a_missing_workload_is_told_and_followed_as_soon_as_it_exists(self, served: Cluster, name: str) -> None:
+        served.apply(publisher(name, workloadRef={"name": f"{name}-web"}))
+        ready = served.wait_condition("obpub", name, "Ready", "False", "WorkloadNotFound")
+        assert f"Deployment {name}-web does not exist in namespace shared" in ready["message"]
+        served.wait_event(name, "WorkloadNotFound")
+        served.apply(web(f"{name}-web", "shop:5", env=[{"name": "DEBUG", "value": "0"}]))
+        found = served.wait("deployment", f"{name}-pub", "the image of the application", image("shop:5"))
+        assert {"name": "DEBUG", "value": "0"} in container(found)["env"]
+
+    def test_a_new_image_of_the_application_rolls_its_workers_and_says_why(self, served: Cluster, name: str) -> None:
+        served.apply(web(f"{name}-web", "shop:1"))
+        served.apply(publisher(name, workloadRef={"name": f"{name}-web"}))
+        served.wait("deployment", f"{name}-pub", "the image of the application", image("shop:1"))
+        served.kubectl("set", "image", f"deployment/{name}-web", "web=shop:2")
+        served.wait("deployment", f"{name}-pub", "the new image of the application", image("shop:2"))
+        assert served.wait_event(name, "RollingWorkers").startswith("Image changed from shop:1 to shop:2")
+
+    def test_following_workers_is_refused(self, served: Cluster, name: str) -> None:
+        served.apply(publisher(name, workloadRef={"name": f"{name}-sub"}), subscription(name))
+        served.wait_condition("obpub", name, "Ready", "False", "WorkloadRefused")
+        assert served.get("deployment", f"{name}-pub") is None
+
+
+def test_the_status_reads_well_in_json(served: Cluster, name: str) -> None:
+    served.apply(subscription(name))
+    found = served.wait("obsub", name, "a status", lambda obj: obj.get("status"))
+    assert [item["type"] for item in found["status"]["conditions"]] == [
+        "Ready",
+        "Progressing",
+        "ConfigResolved",
+        "Suspended",
+    ]
+    assert found["status"]["selector"] == f"djangooutbox.io/subscription={name}"
+    listed = json.loads(served.kubectl("get", "obsub", "--field-selector", "spec.queue=billing", "-o", "json"))
+    assert name in [item["metadata"]["name"] for item in listed["items"]]

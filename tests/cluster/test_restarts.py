@@ -1,0 +1,137 @@
+"""An operator that is down, restarted or one of several: nothing is lost, nothing is written twice."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.conftest import start_api_server
+from tests.cluster.manifests import publisher
+from tests.cluster.operator_process import Cluster, OperatorProcess
+from tests.rig.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.cluster.operator_process import Cluster
+
+
+@pytest.fixture
+def operator(own: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """An operator of the test's own for the namespace `own`."""
+    with OperatorProcess(own, tmp_path, own.namespace) as process:
+        yield process
+
+
+def is_there(_: object) -> bool:
+    return True
+
+
+def test_what_happened_while_the_operator_was_down_is_made_up_for(own: Cluster, operator: OperatorProcess) -> None:
+    own.apply(publisher("edited"), publisher("robbed"), publisher("deleted"))
+    for name in ("edited", "robbed", "deleted"):
+        own.wait("deployment", f"{name}-pub", "exists", is_there)
+    assert operator.stop() == 0
+    own.apply(publisher("edited", image="shop:2"), publisher("new"))
+    own.kubectl("delete", "deployment", "robbed-pub")
+    own.kubectl("delete", "obpub", "deleted")
+    operator.start()
+    for name in ("robbed", "new"):
+        own.wait("deployment", f"{name}-pub", "exists", is_there)
+    own.wait(
+        "deployment",
+        "edited-pub",
+        "the new image",
+        lambda found: found["spec"]["template"]["spec"]["containers"][0]["image"] == "shop:2",
+    )
+    own.wait_gone("deployment", "deleted-pub")
+
+
+def test_a_restart_writes_nothing(own: Cluster, operator: OperatorProcess) -> None:
+    own.apply(publisher("orders"))
+    own.make_ready("djangooutbox.io/publisher=orders", 1)
+    own.wait_condition("obpub", "orders", "Ready", "True", "WorkersAvailable")
+    assert operator.stop() == 0
+    names = (("obpub", "orders"), ("deployment", "orders-pub"))
+    before = [own.must_get(*item)["metadata"]["resourceVersion"] for item in names]
+    operator.start()
+    operator.wait_looks(3, "Publisher")
+    assert [own.must_get(*item)["metadata"]["resourceVersion"] for item in names] == before
+    assert operator.metric("outbox_operator_api_requests_total", verb="PATCH") == 0
+    assert operator.metric("outbox_operator_api_requests_total", verb="POST", resource="events") == 0
+
+
+def test_without_an_operator_workers_stay_and_resources_can_be_deleted(own: Cluster, operator: OperatorProcess) -> None:
+    own.apply(publisher("orders"))
+    own.wait("deployment", "orders-pub", "exists", is_there)
+    assert operator.stop() == 0
+    own.must_get("deployment", "orders-pub")
+    own.kubectl("delete", "obpub", "orders", "--timeout=20s")
+    own.wait_gone("deployment", "orders-pub")
+
+
+def test_a_second_operator_stands_by_and_takes_over_at_once_when_the_first_is_asked_to_stop(
+    own: Cluster, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    with OperatorProcess(own, tmp_path, own.namespace, pod_name="operator-2") as second:
+        pass
+    with OperatorProcess(own, tmp_path, own.namespace, pod_name="operator-2").start(working=False) as second:
+        assert second.metric("outbox_operator_leader") == 0
+        assert (second.http("/healthz"), second.http("/readyz")) == ("ok", "ok")
+        assert operator.stop() == 0
+        second.wait_log("working on", seconds=5)
+        own.apply(publisher("orders"))
+        own.wait("deployment", "orders-pub", "exists", is_there)
+
+
+def test_a_second_operator_takes_over_from_one_that_was_killed(
+    own: Cluster, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    second = OperatorProcess(own, tmp_path, own.namespace, pod_name="operator-2").start(working=False)
+    try:
+        second.wait_log("waiting for the lead")
+        operator.kill()
+        own.apply(publisher("orders"))
+        # The Lease lasts 15 s, and is looked at every 2 s.
+        own.wait("deployment", "orders-pub", "exists", is_there, seconds=25)
+    finally:
+        second.kill()
+
+
+def test_an_operator_that_loses_the_lead_ends(own: Cluster, operator: OperatorProcess) -> None:
+    own.patch("lease", "outbox-operator", {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600}})
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        # Whoever has taken the Lease keeps renewing it.
+        try:
+            operator.assert_alive()
+        except AssertionError:
+            break
+        own.patch("lease", "outbox-operator", {"spec": {"holderIdentity": "somebody-else", "renewTime": _now()}})
+        time.sleep(1)
+    assert operator.exit_code() == 1
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+
+
+def test_an_api_server_that_restarts_is_ridden_out_by_an_operator_of_the_whole_cluster(tmp_path: Path) -> None:
+    for cluster in start_api_server():
+        cluster.kubectl("create", "namespace", "shop")
+        shop = cluster.inside("shop")
+        with OperatorProcess(cluster, tmp_path) as operator:
+            shop.apply(publisher("orders"))
+            shop.wait("deployment", "orders-pub", "exists", is_there)
+            cluster.server.restart()
+            wait_until("the operator is ready again", lambda: operator.http("/readyz") == "ok", seconds=30)
+            shop.apply(publisher("orders", replicas=2), publisher("second"))
+            shop.wait("deployment", "orders-pub", "2 replicas", lambda found: found["spec"]["replicas"] == 2)
+            shop.wait("deployment", "second-pub", "exists", is_there)
+            shop.kubectl("delete", "deployment", "orders-pub")
+            shop.wait("deployment", "orders-pub", "exists", is_there)
+            operator.assert_alive()
+            assert operator.http("/healthz") == "ok"
