@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,22 +19,23 @@ if TYPE_CHECKING:
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def wanted_packages(text: str) -> list[str]:
-    """The package names of an apt.txt: one a line, comments and blank lines left out."""
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return [line for line in lines if line]
+def wanted_packages(text: str) -> dict[str, str]:
+    """Each package of an apt.txt with the file that shows it is there; comments and blank lines are left out."""
+    lines = (line.partition("#")[0].split() for line in text.splitlines())
+    return {fields[0]: fields[1] for fields in lines if fields}
 
 
 def missing_packages() -> list[str]:
-    """Those of apt.txt that dpkg does not have installed."""
-    wanted = wanted_packages((RIG_SOURCES / "apt.txt").read_text())
-    argv = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted]
-    try:
-        listed = subprocess.run(argv, capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError:
-        raise MissingProgramError("this is no Debian: install the equivalents of tests/rig/apt.txt yourself") from None
-    installed = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
-    return [name for name in wanted if name not in installed]
+    """Those of apt.txt whose file is not on this machine, from whatever package it may come."""
+    return [
+        name for name, proof in wanted_packages((RIG_SOURCES / "apt.txt").read_text()).items() if not _present(proof)
+    ]
+
+
+def _present(proof: str) -> bool:
+    if proof.startswith("/"):
+        return any(Path("/").glob(proof.lstrip("/")))
+    return shutil.which(proof, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin") is not None
 
 
 def install_packages() -> list[str]:
@@ -43,8 +45,10 @@ def install_packages() -> list[str]:
         return []
     if os.geteuid() != 0:
         raise MissingProgramError(f"Debian packages are missing; as root: apt-get install {' '.join(missing)}")
+    if shutil.which("apt-get") is None:
+        raise MissingProgramError(f"this is no Debian; install what these packages of it bring: {' '.join(missing)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "--no-remove", *missing]
     with _no_daemons(), step(f"apt-get install of {len(missing)} packages"):
         for argv in (["apt-get", "update", "-q"], install):
             done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)

@@ -78,8 +78,11 @@ def test_a_module_that_go_mod_does_not_require_is_an_error() -> None:
         binaries.module_version("require k8s.io/xy v1.0.0\n", "k8s.io/x")
 
 
-def test_package_lists_leave_out_comments_and_blank_lines() -> None:
-    assert wanted_packages("# all of it\nruncd\n\nbuildah # images\n") == ["runcd", "buildah"]
+def test_package_lists_name_a_proof_for_each_package_and_leave_out_comments() -> None:
+    assert wanted_packages("# all of it\nrunc runc\n\nbuildah buildah # images\n") == {
+        "runc": "runc",
+        "buildah": "buildah",
+    }
 
 
 def test_pins_lose_their_extras_because_a_constraint_has_none() -> None:
