@@ -99,6 +99,8 @@ class Watches:
             registry=self._registry(),
             settings=kopf_settings(),
             standalone=True,
+            # Only peering reads it, which is off. Left out, kopf asks for the user's name, and a pod's uid has none.
+            identity=kopf_identity(),
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             stop_flag=self._stop,
@@ -128,6 +130,11 @@ class Watches:
 
     def _hand_over(self, callback: Callable[..., None], *arguments: Any) -> None:
         self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def kopf_identity() -> Any:
+    """Return any name: kopf has a type of its own for it, which it does not export."""
+    return "outbox-operator"
 
 
 def kopf_settings() -> kopf.OperatorSettings:
