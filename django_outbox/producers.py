@@ -128,10 +128,10 @@ class Producer(Base):
 
     def send(self, message: Published, **kwargs: Any) -> int:
         """Send a row's message and return how many attempts failed before; the row itself is not changed."""
-        return self._send_with_retry(
-            **{"destination": message.destination, "headers": message.headers, **kwargs},
-            body=(kwargs.pop("body", None) or json.dumps(message.body, cls=DjangoJSONEncoder)),
-        )
+        arguments = {"destination": message.destination, "headers": message.headers, **kwargs}
+        if "body" not in arguments:
+            arguments["body"] = json.dumps(message.body, cls=DjangoJSONEncoder)
+        return self._send_with_retry(**arguments)
 
     def send_event(self, body: Any, destination: str, **kwargs: Any) -> int:
         """Send a message and return how many attempts failed before the broker confirmed it.
