@@ -28,14 +28,14 @@ class ExistingCluster:
         named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
         return Path(named) if named else Path.home() / ".kube" / "config"
 
-    def program(self, name: str) -> str:
-        """The user's own kubectl or helm; the rig's where there is none."""
-        return shutil.which(name) or str(binary(name))
+    def client(self, name: str) -> list[str]:
+        """The command of the user's own kubectl or helm, the rig's where there is none; KUBECONFIG is theirs to read."""
+        return [shutil.which(name) or str(binary(name))]
 
     def is_up(self) -> bool:
         """Whether the current context's API server answers."""
         try:
-            run([self.program("kubectl"), "get", "--raw", "/version", "--request-timeout=10s"])
+            run([*self.client("kubectl"), "get", "--raw", "/version", "--request-timeout=10s"])
         except RigError:
             return False
         return True
@@ -45,7 +45,7 @@ class ExistingCluster:
         load_command("example", Path("example.tar"))
         if not self.is_up():
             raise RigError("the current kubeconfig context does not answer: see `kubectl cluster-info`")
-        say(f"using the current context {run([self.program('kubectl'), 'config', 'current-context']).strip()}")
+        say(f"using the current context {run([*self.client('kubectl'), 'config', 'current-context']).strip()}")
 
     def down(self) -> None:
         """Leave the cluster alone."""

@@ -75,12 +75,11 @@ class Node:
 
     def kubectl(self, *arguments: str, input: str | None = None, seconds: float = 300) -> str:  # noqa: A002 - as subprocess.run
         """Run kubectl as the cluster's admin."""
-        argv = [str(binary("kubectl")), "--kubeconfig", str(self.kubeconfig), *arguments]
-        return run(argv, input_text=input, seconds=seconds)
+        return run([*self.client("kubectl"), *arguments], input_text=input, seconds=seconds)
 
-    def program(self, name: str) -> str:
-        """The rig's own kubectl or helm: a client of the cluster's very version."""
-        return str(binary(name))
+    def client(self, name: str) -> list[str]:
+        """The command of the rig's own kubectl or helm: a client of the cluster's very version."""
+        return [str(binary(name)), "--kubeconfig", str(self.kubeconfig)]
 
     def has_image(self, tag: str, image_id: str) -> bool:
         """Whether the node's store has this image under this tag."""

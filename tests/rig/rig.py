@@ -63,16 +63,14 @@ class Rig:
 
     def kubectl(self, *arguments: str, input: str | None = None, seconds: float = 300) -> str:  # noqa: A002 - as subprocess.run
         """Run kubectl on the cluster and return its output; raises RigError with what it said when it fails."""
-        argv = [self._cluster.program("kubectl"), "--kubeconfig", str(self.kubeconfig), *arguments]
-        return run(argv, input_text=input, seconds=seconds)
+        return run([*self._cluster.client("kubectl"), *arguments], input_text=input, seconds=seconds)
 
     def helm(self, *arguments: str) -> str:
         """Run helm on the cluster, with caches of its own, and return its output; raises RigError when it fails."""
         places = {
             f"HELM_{name}_HOME": str(state_directory() / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
         }
-        argv = [self._cluster.program("helm"), "--kubeconfig", str(self.kubeconfig), *arguments]
-        return run(argv, seconds=600, environment=places)
+        return run([*self._cluster.client("helm"), *arguments], seconds=600, environment=places)
 
     def build_image(self, tag: str, dockerfile: Path, context: Path, **build_args: str) -> str:
         """Build a Dockerfile with the project's ARGs BASE and WHEELS, unless it is fresh; returns the image's id."""
