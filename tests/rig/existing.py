@@ -29,7 +29,7 @@ class ExistingCluster:
         return Path(named) if named else Path.home() / ".kube" / "config"
 
     def client(self, name: str) -> list[str]:
-        """The command of the user's own kubectl or helm, the rig's where there is none; KUBECONFIG is theirs to read."""
+        """The command of the user's own kubectl or helm, the rig's where there is none; KUBECONFIG is theirs."""
         return [shutil.which(name) or str(binary(name))]
 
     def is_up(self) -> bool:
