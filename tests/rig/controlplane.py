@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import ssl
-import urllib.request
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 from tests.rig.certificates import Authority, Pair, signing_key, write_kubeconfig
 from tests.rig.process import Daemon, find_program, free_port
 from tests.rig.progress import say
+from tests.rig.web import answers_ok
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,12 +199,7 @@ class ControlPlane:
 
     def ready(self) -> bool:
         """Whether the API server says so itself on /readyz."""
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"{self.url}/readyz", timeout=5, context=self._tls) as answer,
-        ):
-            return bool(answer.status == 200)
-        return False
+        return answers_ok(f"{self.url}/readyz", context=self._tls)
 
 
 def _flags(options: dict[str, str]) -> list[str]:

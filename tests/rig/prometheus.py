@@ -20,6 +20,7 @@ from tests.rig.process import Daemon, find_program, free_port
 from tests.rig.progress import say
 from tests.rig.rundirs import run_directory
 from tests.rig.waiting import RigError, RigTimeoutError, wait_until
+from tests.rig.web import answers_ok
 from tools.dashboards import scrape
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Prometheus:
             daemon = self._daemon(directory)
             daemon.start()
             stack.callback(daemon.stop)
-            daemon.wait_ready("ready", self._ready, seconds=60)
+            daemon.wait_ready("ready", lambda: answers_ok(f"{self.url}/-/ready"), seconds=60)
             refresher = threading.Thread(target=self._refresh, name="prometheus-targets", daemon=True)
             refresher.start()
             stack.callback(refresher.join)
@@ -78,10 +79,6 @@ class Prometheus:
         }
         program = str(find_program("prometheus", package="prometheus"))
         return Daemon("prometheus", [program, *(f"--{name}={value}" for name, value in options.items())], directory)
-
-    def _ready(self) -> bool:
-        with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:
-            return bool(answer.status == 200)
 
     def _write_targets(self) -> None:
         pods = json.loads(self._rig.kubectl("get", "pods", "--all-namespaces", "-o", "json"))["items"]
