@@ -26,7 +26,16 @@ def test_good_messages_between_bad_ones_take_effect(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
     subscriber = subscribers.start("raises_on_bad", f"/topic/{queue}").wait_ready()
-    bodies: list[str | bytes] = ["not json at all", b"\xff\xfe\x00binary", "[1, 2", "", f'{{"key": "bad-{queue}"}}']
+    bodies: list[str | bytes] = [
+        "not json at all",
+        b"\xff\xfe\x00binary",
+        "[1, 2",
+        "",
+        "[" * 20_000,
+        f'{{"key": "bad-{queue}"}}',
+        '{"key": "a character the database does not take: \\u0000"}',
+        '{"key": "half a character: \\ud800"}',
+    ]
     for number, body in enumerate(bodies):
         broker.send_raw(f"/topic/{queue}", body, {"dop-msg-id": f"{queue}-{number}"})
         broker.send(f"/topic/{queue}", {"key": queue})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -148,4 +149,23 @@ def test_a_database_restart_delays_messages_and_refuses_none(
     subscriber.wait_for("the second effect", lambda: database.effects(queue) == 1, seconds=60)
     subscriber.wait_ready()
     assert subscriber.stop() == 0
+    assert broker.depth(f"DLQ.{queue}") == 0
+
+
+def test_two_hundred_messages_take_effect_once_each_however_often_their_subscriber_is_killed(
+    subscribers: Subscribers, broker: Broker, database: Database, queue: str
+) -> None:
+    arguments = ("save", f"/topic/{queue}", "--prefetch", "20", "--concurrency", "4")
+    subscriber = subscribers.start(*arguments).wait_ready()
+    for number in range(200):
+        body = json.dumps({"key": f"{queue}-{number}"})
+        broker.server.api.publish(queue, body, properties={"delivery_mode": 2, "headers": {"dop-msg-id": body}})
+        if number % 40 == 39:
+            subscriber.kill()
+            subscriber = subscribers.start(*arguments).wait_ready()
+    counts = "SELECT count(*), count(DISTINCT key) FROM events_effect WHERE key LIKE %s"
+    subscriber.wait_for("every effect", lambda: database.rows(counts, f"{queue}-%")[0][1] == 200, seconds=60)
+    assert subscriber.stop() == 0
+    assert database.rows(counts, f"{queue}-%") == [(200, 200)]
+    assert broker.depth(queue) == 0
     assert broker.depth(f"DLQ.{queue}") == 0
