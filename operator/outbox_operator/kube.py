@@ -133,10 +133,10 @@ class Api:
     async def _ask_whether_valid(self, type_: Type, obj: Mapping[str, Any]) -> None:
         """Raise InvalidError if an object cannot be decoded.
 
-        Applying one that cannot (a quantity that is none, a text for a number) is answered with 500 as if the server
-        were at fault; the dry run of a creation tells the difference.
+        Applying one that cannot (an unknown field, a quantity that is none) is answered with 500, as if the server were
+        at fault; the dry run of a creation tells the difference.
         """
-        query = {"fieldManager": FIELD_MANAGER, "dryRun": "All"}
+        query = {"fieldManager": FIELD_MANAGER, "dryRun": "All", "fieldValidation": "Strict"}
         with contextlib.suppress(ConflictError):
             await self._request("POST", type_, type_.path(obj["metadata"]["namespace"]), query, body=obj)
 

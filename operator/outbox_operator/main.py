@@ -73,8 +73,9 @@ async def _elected(settings: Settings, api: Api, health: Health, stop: asyncio.E
             return EXIT_FAILED
         return await _work(settings, api, health, stop, lost=election)
     finally:
+        leading = leader.acquired.is_set() and not election.done()
         await _cancel((election, waiting, stopping))
-        if leader.acquired.is_set():
+        if leading:
             await leader.release()
 
 
@@ -96,12 +97,10 @@ async def _work(
     ends: set[asyncio.Future[Any]] = {stopping, watches.ended, *tasks, *([lost] if lost else [])}
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     metrics.LEADER.set(0)
-    if lost is not None and lost.done():
-        # Another replica may work already: stop writing first, whatever is in flight.
-        await _cancel([*tasks, stopping])
-        return EXIT_FAILED
-    queue.close()
-    await queue.idle(_FINISH_SECONDS)
+    if lost is None or not lost.done():
+        queue.close()
+        await queue.idle(_FINISH_SECONDS)
+    # Without the lead another replica may work already: then nothing in flight is waited for.
     await _cancel([*tasks, stopping])
     await asyncio.to_thread(watches.stop)
     if stop.is_set():

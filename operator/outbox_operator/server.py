@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -37,9 +38,9 @@ class Server:
     async def start(self, port: int) -> int:
         """Listen on all addresses and return the port; OSError when it is taken."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, None, port)
-        await site.start()
-        bound: int = self._runner.addresses[0][1]
+        listener = _listen(port)
+        await web.SockSite(self._runner, listener).start()
+        bound: int = listener.getsockname()[1]
         logger.info("serving /metrics, /healthz and /readyz on port %d", bound)
         return bound
 
@@ -61,3 +62,10 @@ class Server:
         except (KubeError, TimeoutError) as error:
             return web.Response(text=f"the API server cannot be reached: {error}", status=503)
         return web.Response(text="ok")
+
+
+def _listen(port: int) -> socket.socket:
+    """Listen on IPv4 and IPv6 with one socket, so that port 0 gives the same free port for both."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))

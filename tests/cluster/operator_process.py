@@ -12,8 +12,10 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.rig import RigError
 from tests.rig.waiting import tail, wait_until
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ class Cluster:
         """Apply manifests as a user does, with the API server's validation only."""
         text = "\n---\n".join(json.dumps(obj) for obj in objects)
         self.kubectl("apply", "--server-side", "--field-manager=user", "-f", "-", stdin=text)
+
+    def refusal(self, manifest: dict[str, Any]) -> str:
+        """Try to create an object and return why the API server refuses it."""
+        with pytest.raises(RigError) as refusal:
+            self.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(manifest))
+        return " ".join(str(refusal.value).split())
 
     def patch(self, kind: str, name: str, patch: dict[str, Any], *more: str) -> None:
         self.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(patch), *more)
@@ -187,9 +195,11 @@ class OperatorProcess:
         assert self._process is not None
         return self._process.wait(60)
 
+    def is_alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def assert_alive(self) -> None:
-        assert self._process is not None
-        assert self._process.poll() is None, tail(self.log)
+        assert self.is_alive(), tail(self.log)
 
     def wait_log(self, text: str, seconds: float = SECONDS) -> None:
         def logged() -> bool:

@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.conftest import start_api_server
 from tests.cluster.manifests import publisher
 from tests.cluster.operator_process import Cluster, OperatorProcess
-from tests.rig.waiting import wait_until
+from tests.rig.waiting import tail, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,15 +76,16 @@ def test_without_an_operator_workers_stay_and_resources_can_be_deleted(own: Clus
 def test_a_second_operator_stands_by_and_takes_over_at_once_when_the_first_is_asked_to_stop(
     own: Cluster, operator: OperatorProcess, tmp_path: Path
 ) -> None:
-    with OperatorProcess(own, tmp_path, own.namespace, pod_name="operator-2") as second:
-        pass
-    with OperatorProcess(own, tmp_path, own.namespace, pod_name="operator-2").start(working=False) as second:
+    second = OperatorProcess(own, tmp_path, own.namespace, pod_name="operator-2").start(working=False)
+    try:
         assert second.metric("outbox_operator_leader") == 0
         assert (second.http("/healthz"), second.http("/readyz")) == ("ok", "ok")
         assert operator.stop() == 0
         second.wait_log("working on", seconds=5)
         own.apply(publisher("orders"))
         own.wait("deployment", "orders-pub", "exists", is_there)
+    finally:
+        second.kill()
 
 
 def test_a_second_operator_takes_over_from_one_that_was_killed(
@@ -102,16 +103,13 @@ def test_a_second_operator_takes_over_from_one_that_was_killed(
 
 
 def test_an_operator_that_loses_the_lead_ends(own: Cluster, operator: OperatorProcess) -> None:
-    own.patch("lease", "outbox-operator", {"spec": {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600}})
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
-        # Whoever has taken the Lease keeps renewing it.
-        try:
-            operator.assert_alive()
-        except AssertionError:
-            break
-        own.patch("lease", "outbox-operator", {"spec": {"holderIdentity": "somebody-else", "renewTime": _now()}})
-        time.sleep(1)
+    def taken_by_somebody_else() -> bool:
+        # Whoever has taken a Lease keeps renewing it.
+        spec = {"holderIdentity": "somebody-else", "leaseDurationSeconds": 3600, "renewTime": _now()}
+        own.patch("lease", "outbox-operator", {"spec": spec})
+        return not operator.is_alive()
+
+    wait_until("the operator has ended", taken_by_somebody_else, seconds=60, every=1)
     assert operator.exit_code() == 1
 
 
@@ -123,11 +121,16 @@ def test_an_api_server_that_restarts_is_ridden_out_by_an_operator_of_the_whole_c
     for cluster in start_api_server():
         cluster.kubectl("create", "namespace", "shop")
         shop = cluster.inside("shop")
-        with OperatorProcess(cluster, tmp_path) as operator:
+        with OperatorProcess(cluster, tmp_path, leader_election="false") as operator:
             shop.apply(publisher("orders"))
             shop.wait("deployment", "orders-pub", "exists", is_there)
             cluster.server.restart()
-            wait_until("the operator is ready again", lambda: operator.http("/readyz") == "ok", seconds=30)
+            wait_until(
+                "the operator is ready again",
+                lambda: operator.http("/readyz") == "ok",
+                seconds=30,
+                state=lambda: tail(operator.log),
+            )
             shop.apply(publisher("orders", replicas=2), publisher("second"))
             shop.wait("deployment", "orders-pub", "2 replicas", lambda found: found["spec"]["replicas"] == 2)
             shop.wait("deployment", "second-pub", "exists", is_there)
