@@ -109,6 +109,15 @@ def test_a_publisher_without_a_port_serves_nothing(broker: MemoryBroker, monkeyp
     call_command("publish")
 
 
+def test_a_port_in_the_settings_is_served(broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[int] = []
+    real = publish.WorkerServer
+    monkeypatch.setattr(publish, "WorkerServer", lambda health, port: served.append(port) or real(health, port))
+    with override_settings(DJANGO_OUTBOX_PATTERN={"METRICS_PORT": 0}):
+        call_command("publish")
+    assert served == [0]
+
+
 def test_the_backlog_is_exported_while_the_publisher_runs(
     broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

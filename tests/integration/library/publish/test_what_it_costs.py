@@ -1,0 +1,60 @@
+"""What the publisher asks of PostgreSQL, in statements: a number that no machine changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.library.publish.publisher import Project
+
+MEASURE = """
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django_outbox.health import Health
+from django_outbox.lifecycle import StopSignal
+from django_outbox.models import Published
+from django_outbox.relay import Relay, RelayOptions
+from django_outbox.transport.memory import MemoryBroker, MemoryTransport
+Published.objects.bulk_create(Published(destination="good", body={}) for _ in range(ROWS))
+stop = StopSignal()
+stop.wait = lambda seconds: True
+relay = Relay(MemoryTransport(MemoryBroker()), stop, Health("publisher"), RelayOptions.from_settings())
+relay.connect()
+for _ in range(IDLE):
+    relay._publish_or_wait()
+with CaptureQueriesContext(connection) as queries:
+    relay._publish_or_wait()
+print(" ".join(query["sql"].split()[0] for query in queries))
+"""
+
+
+@pytest.mark.parametrize("rows", [500, 1500])
+def test_a_full_batch_costs_two_reads_and_writes_in_one_transaction_and_one_settling(
+    project: Project, rows: int
+) -> None:
+    printed = project.python(MEASURE.replace("ROWS", str(rows)).replace("IDLE", "0"))
+    assert printed.split() == ["BEGIN", "SELECT", "UPDATE", "COMMIT", "UPDATE"]
+
+
+def test_an_idle_poll_costs_one_statement(project: Project) -> None:
+    printed = project.python(MEASURE.replace("ROWS", "0").replace("IDLE", "1"))
+    assert printed.split() == ["SELECT"]
+
+
+def test_the_claim_reads_the_index_of_due_rows_and_not_the_table(project: Project) -> None:
+    database = project.database
+    database.fill("/topic/done", 20_000)
+    database.rows("UPDATE published SET status = 2")
+    database.fill("/topic/due", 100)
+    database.rows("ANALYZE published")
+    plan = project.python(
+        "from django.db import transaction\n"
+        "from django_outbox import store\n"
+        "due = store._due('default').filter(retry=0).order_by('added', 'id')\n"
+        "with transaction.atomic():\n"
+        "    print(due.select_for_update(skip_locked=True)[:500].explain())"
+    )
+    assert "published_due_idx" in plan
+    assert "Seq Scan" not in plan
