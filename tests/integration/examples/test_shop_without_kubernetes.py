@@ -110,7 +110,7 @@ def test_orders_are_billed_exactly_once_by_two_plain_processes(shop: Shop) -> No
         shop.manage("orders", "place_orders", str(ORDERS))
         wait_until("all orders billed", lambda: done(shop), seconds=60, state=shop.state, every=1)
     billed = {"received": ORDERS, "invoices": ORDERS, "distinct_orders": ORDERS, "billed_twice": []}
-    assert shop.report("billing") == billed
+    assert shop.report("billing").items() >= billed.items()
     assert shop.rabbitmq.queue_depth(QUEUE) == 0
 
 

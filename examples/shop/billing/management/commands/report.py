@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db.models import Count
+from django.db.models import Count, Max
 
 from billing.models import Invoice
 from django_outbox.models import Received
@@ -27,10 +27,12 @@ class Command(BaseCommand):
         """Count and print one JSON line."""
         invoices = Invoice.objects.filter(order_id__gt=options["after"])
         twice = invoices.values("order_id").annotate(times=Count("id")).filter(times__gt=1).order_by("order_id")
+        last = invoices.aggregate(moment=Max("written_at"))["moment"]
         counts = {
             "received": Received.objects.filter(body__id__gt=options["after"]).count(),
             "invoices": invoices.count(),
             "distinct_orders": invoices.values("order_id").distinct().count(),
+            "last_written": last and last.timestamp(),
             "billed_twice": [row["order_id"] for row in twice[:MOST_LISTED]],
         }
         self.stdout.write(json.dumps(counts))

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db.models import Max
+from django.db.models import Max, Min
 
 from django_outbox.choices import StatusChoice
 from django_outbox.models import Published
@@ -26,8 +26,10 @@ class Command(BaseCommand):
         """Count and print one JSON line."""
         placed = Order.objects.filter(pk__gt=options["after"])
         rows = Published.objects.filter(destination=DESTINATION, body__id__gt=options["after"])
+        first = placed.aggregate(moment=Min("placed_at"))["moment"]
         counts = {
             "orders": placed.count(),
+            "first_placed": first and first.timestamp(),
             "last_id": Order.objects.aggregate(last=Max("pk"))["last"] or 0,
             "scheduled": rows.filter(status=StatusChoice.SCHEDULE).count(),
             "published": rows.filter(status=StatusChoice.SUCCEEDED).count(),
