@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     rig = Rig()
     try:
         if options.down:
-            rig.down()
+            steps.take_down(Cluster(rig))
             return 0
         return demo(Cluster(rig))
     except RigError as error:
@@ -85,11 +85,11 @@ def _wait_for_empty_backlog(cluster: Cluster) -> traffic.WorkerCounts:
 
 
 def _look_around(kubeconfig: Path) -> str:
-    mine = os.environ.get("CLUSTER") == "current"
+    users = os.environ.get("CLUSTER") == "current"
     path = os.path.relpath(kubeconfig, steps.ROOT)
     lines = [
         "Look around:",
-        *([] if mine else [f"  export KUBECONFIG={path}"]),
+        *([] if users else [f"  export KUBECONFIG={path}"]),
         "  kubectl get obpub,obsub,deployments,pods -n shop",
         f"  kubectl describe obsub {traffic.SUBSCRIPTION} -n shop",
         f"  kubectl logs -n shop deploy/{traffic.SUBSCRIPTION}-sub",

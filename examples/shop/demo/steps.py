@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from examples.shop.demo import evidence, traffic
-from examples.shop.demo.cluster import OPERATOR, SHOP
+from examples.shop.demo.cluster import INFRA, OPERATOR, SHOP
 from examples.shop.demo.waits import wait_for, wait_ready
 from tests.rig.progress import say, step
 from tests.rig.waiting import RigError
@@ -116,6 +116,18 @@ def wait_resources_ready(cluster: Cluster) -> None:
     """Wait until both resources say that their workers do their work."""
     wait_ready(cluster, "subscription", traffic.SUBSCRIPTION)
     wait_ready(cluster, "publisher", traffic.PUBLISHER)
+
+
+def take_down(cluster: Cluster) -> None:
+    """Take the rig's cluster down; of a cluster of the user's, only what the demo put there."""
+    if os.environ.get("CLUSTER") == "current":
+        for namespace in (SHOP, INFRA):
+            cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found")
+        cluster.rig.helm("uninstall", RELEASE, "--namespace", OPERATOR, "--ignore-not-found")
+        cluster.kubectl("delete", "namespace", OPERATOR, "--ignore-not-found")
+        say("The CRDs stay, as the chart leaves them: others may use them. To remove them as well:")
+        say("kubectl delete crd publishers.djangooutbox.io subscriptions.djangooutbox.io")
+    cluster.rig.down()
 
 
 def _available(cluster: Cluster, deployment: str) -> bool:
