@@ -47,7 +47,7 @@ def test_the_claim_reads_the_index_of_due_rows_and_not_the_table(project: Projec
     database = project.database
     database.fill("/topic/done", 20_000)
     database.rows("UPDATE published SET status = 2")
-    database.fill("/topic/due", 100)
+    database.fill("/topic/due", 20_000)
     database.rows("ANALYZE published")
     plan = project.python(
         "from django.db import transaction\n"
