@@ -81,8 +81,7 @@ class ConsumerEngine:
         ``BrokerRefused`` when the very first login is refused.
         """
         self._stop = stop
-        for host, port in settings.DEFAULT_STOMP_HOST_AND_PORTS:
-            metrics.BROKER_CONNECTED.labels(f"{host}:{port}").set(0)
+        self._show_zeros()
         for worker in self._workers:
             worker.start()
         try:
@@ -91,6 +90,17 @@ class ConsumerEngine:
         finally:
             code = self._drain()
         return code
+
+    def _show_zeros(self) -> None:
+        """Export each series before its first event: Prometheus sees no increase in one that begins at 1."""
+        queue = self.subscription.queue
+        for host, port in settings.DEFAULT_STOMP_HOST_AND_PORTS:
+            metrics.BROKER_CONNECTED.labels(f"{host}:{port}").set(0)
+        for outcome in Outcome:
+            if outcome is not Outcome.LEFT:
+                metrics.RECEIVED.labels(queue, outcome.value)
+        metrics.REDELIVERED.labels(queue)
+        metrics.RECEIVE_LAG.labels(queue)
 
     # --- the supervisor
 
@@ -102,7 +112,8 @@ class ConsumerEngine:
         elif not self.link.is_connected():
             self._unlink(self.link)
         else:
-            metrics.LOOP_LAST_SUCCESS.labels(ROLE).set_to_current_time()
+            if self.health.ready().ok:
+                metrics.LOOP_LAST_SUCCESS.labels(ROLE).set_to_current_time()
             self._stop.wait(_LOOK_SECONDS)
 
     def _try_to_link(self) -> None:

@@ -50,7 +50,7 @@ def test_a_callback_that_outlives_its_connection_takes_effect_once(
     subscriber.open_gate()
     # Its own acknowledgement belonged to the connection that is gone: the redelivery is what gets acknowledged.
     subscriber.wait_for("the duplicate", lambda: subscriber.metric(RECEIVED, queue=queue, result="duplicate") == 1)
-    assert subscriber.metric(RECEIVED, queue=queue, result="ack") is None
+    assert subscriber.metric(RECEIVED, queue=queue, result="ack") == 0
     assert subscriber.stop() == 0
     assert database.effects(queue) == 1
     assert broker.depth(queue) == 0
@@ -81,7 +81,7 @@ def test_a_callback_longer_than_the_heartbeats_is_not_redelivered(
     assert subscriber.ready()
     subscriber.open_gate()
     subscriber.wait_for("the acknowledgement", lambda: subscriber.metric(RECEIVED, queue=queue, result="ack") == 1)
-    assert subscriber.metric("outbox_redelivered_messages_total", queue=queue) is None
+    assert subscriber.metric("outbox_redelivered_messages_total", queue=queue) == 0
     assert subscriber.metric("outbox_broker_reconnects_total") is None
     assert database.effects(queue) == 1
 

@@ -33,6 +33,15 @@ def test_every_series_of_a_subscriber_has_a_value(
     assert subscriber.metric("outbox_pending_messages") is None
 
 
+def test_series_begin_at_0_before_the_first_message(subscribers: Subscribers, queue: str) -> None:
+    subscriber = subscribers.start("save", f"/topic/{queue}").wait_ready()
+    for result in ("ack", "nack", "duplicate", "error"):
+        assert subscriber.metric("outbox_received_messages_total", queue=queue, result=result) == 0
+    assert subscriber.metric("outbox_redelivered_messages_total", queue=queue) == 0
+    assert subscriber.metric("outbox_callback_duration_seconds_count", queue=queue) == 0
+    assert subscriber.metric("outbox_receive_lag_seconds_count", queue=queue) == 0
+
+
 def test_a_burst_costs_one_database_connection_and_an_idle_subscriber_holds_none(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
