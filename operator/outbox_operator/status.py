@@ -211,8 +211,9 @@ def _counts(deployment: Mapping[str, Any] | None) -> Counts:
 def _still_running(counts: Counts) -> str:
     if not counts.available:
         return ""
-    verb = "goes on" if counts.available == 1 else "go on"
-    return f" {counts.available} {'worker' if counts.available == 1 else 'workers'} of before {verb}."
+    if counts.available == 1:
+        return " 1 worker that was started before goes on."
+    return f" {counts.available} workers that were started before go on."
 
 
 def _workers(number: int) -> str:

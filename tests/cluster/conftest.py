@@ -41,6 +41,12 @@ def cluster() -> Iterator[Cluster]:
     yield from start_api_server()
 
 
+@pytest.fixture
+def private_cluster() -> Iterator[Cluster]:
+    """An API server that a test may restart."""
+    yield from start_api_server()
+
+
 @pytest.fixture(scope="session")
 def shared_operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     """An operator for the namespace `shared`, looking at everything every second."""

@@ -174,9 +174,13 @@ class OperatorProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "outbox_operator", "run"], env=self._env, stdout=log, stderr=log
             )
-        self.wait_log("serving /metrics")
-        if working:
-            self.wait_log("working on")
+        try:
+            self.wait_log("serving /metrics")
+            if working:
+                self.wait_log("working on")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def stop(self) -> int:

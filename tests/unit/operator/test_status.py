@@ -61,7 +61,7 @@ def test_a_roll_that_fails_is_not_ready_and_says_that_the_old_workers_go_on() ->
     ready = condition_of(found, "Ready")
     assert ready is not None
     assert (ready["status"], ready["reason"]) == ("False", api.IMAGE_PULL_FAILED)
-    assert ready["message"].endswith("2 workers of before go on.")
+    assert ready["message"].endswith("2 workers that were started before go on.")
 
 
 def test_counts_of_an_older_spec_are_not_believed() -> None:

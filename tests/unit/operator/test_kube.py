@@ -1,0 +1,145 @@
+"""Answers of the API server become our errors, and no error of the client library gets out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+from kubernetes.aio.client.exceptions import ApiException
+
+from outbox_operator import kube
+from outbox_operator.errors import (
+    ConflictError,
+    DeniedError,
+    FailedError,
+    GoneError,
+    InvalidError,
+    KubeError,
+    UnreachableError,
+)
+from outbox_operator.kube import DEPLOYMENTS, Api, Type
+
+DEPLOYMENT = {"metadata": {"namespace": "shop", "name": "orders-pub"}}
+
+
+class Response:
+    def __init__(self, status: int, body: Any, headers: dict[str, str]) -> None:
+        self.status, self.headers = status, headers
+        self._data = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    async def read(self) -> bytes:
+        return self._data
+
+
+class Client:
+    """Plays the client library: gives the prepared answers one after another."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.requests: list[tuple[str, str]] = []
+
+    async def param_serialize(self, verb: str, url: str, **_: Any) -> tuple[str, str]:
+        return verb, url
+
+    async def call_api(self, verb: str, url: str) -> Response:
+        self.requests.append((verb, url))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is asyncio.sleep:
+            await asyncio.sleep(60)
+        status, body, *headers = answer
+        return Response(status, body, headers[0] if headers else {})
+
+
+def api(*answers: Any) -> tuple[Api, Client]:
+    client = Client(*answers)
+    return Api(client), client  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, InvalidError),
+        (401, DeniedError),
+        (403, DeniedError),
+        (404, GoneError),
+        (409, ConflictError),
+        (422, InvalidError),
+        (429, UnreachableError),
+        (503, UnreachableError),
+    ],
+)
+async def test_each_answer_has_its_error_with_the_words_of_the_server(status: int, error: type[KubeError]) -> None:
+    found, _ = api((status, {"message": "the words"}))
+    with pytest.raises(error, match="the words"):
+        await found.patch(DEPLOYMENTS, DEPLOYMENT)
+
+
+async def test_reading_what_does_not_exist_gives_none() -> None:
+    found, _ = api((404, {"message": "not found"}))
+    assert await found.get(DEPLOYMENTS, "shop", "orders-pub") is None
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [aiohttp.ClientConnectionError("refused"), TimeoutError(), OSError("broken"), ApiException(status=0, reason="x")],
+    ids=lambda trouble: type(trouble).__name__,
+)
+async def test_no_error_of_the_client_gets_out(trouble: Exception) -> None:
+    found, _ = api(trouble)
+    with pytest.raises(UnreachableError) as error:
+        await found.get(DEPLOYMENTS, "shop", "orders-pub")
+    assert error.value.__cause__ is trouble
+
+
+async def test_an_answer_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "REQUEST_SECONDS", 0.01)
+    found, _ = api(asyncio.sleep)
+    with pytest.raises(UnreachableError, match="no answer"):
+        await found.get(DEPLOYMENTS, "shop", "orders-pub")
+
+
+async def test_the_server_may_say_how_long_to_wait() -> None:
+    found, _ = api((429, {"message": "slow down"}, {"Retry-After": "7"}))
+    with pytest.raises(UnreachableError) as error:
+        await found.get(DEPLOYMENTS, "shop", "orders-pub")
+    assert error.value.retry_after == 7
+
+
+async def test_an_answer_of_a_proxy_that_is_no_json_is_told_as_it_is() -> None:
+    found, _ = api((502, b"<html>bad gateway</html>"))
+    with pytest.raises(UnreachableError, match="bad gateway"):
+        await found.get(DEPLOYMENTS, "shop", "orders-pub")
+
+
+async def test_a_long_list_is_read_page_by_page() -> None:
+    pages = [(200, {"items": [1], "metadata": {"continue": "next"}}), (200, {"items": [2], "metadata": {}})]
+    found, client = api(*pages)
+    assert await found.list(DEPLOYMENTS, None) == [1, 2]
+    assert client.requests[1] == ("GET", "/apis/apps/v1/deployments?limit=500&continue=next")
+
+
+async def test_an_object_that_cannot_be_decoded_is_told_from_a_failing_server() -> None:
+    failing = (500, {"message": "unable to convert"})
+    found, _ = api(failing, (400, {"message": "quantities must match"}))
+    with pytest.raises(InvalidError, match="quantities must match"):
+        await found.apply(DEPLOYMENTS, DEPLOYMENT)
+    found, _ = api(failing, (409, {"message": "exists"}))
+    with pytest.raises(FailedError, match="unable to convert"):
+        await found.apply(DEPLOYMENTS, DEPLOYMENT)
+
+
+async def test_applying_names_our_field_manager_and_takes_fields_over() -> None:
+    found, client = api((200, {}), (200, {}))
+    await found.apply(DEPLOYMENTS, DEPLOYMENT)
+    await found.apply(DEPLOYMENTS, DEPLOYMENT, dry_run=True)
+    path = "/apis/apps/v1/namespaces/shop/deployments/orders-pub?fieldManager=outbox-operator&force=true"
+    assert client.requests == [("PATCH", path), ("PATCH", f"{path}&dryRun=All")]
+
+
+def test_names_are_quoted_in_paths() -> None:
+    assert Type("", "v1", "secrets").path("shop", "a/../b") == "/api/v1/namespaces/shop/secrets/a%2F..%2Fb"
