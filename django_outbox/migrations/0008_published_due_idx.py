@@ -15,6 +15,6 @@ class Migration(migrations.Migration):
     operations: ClassVar = [
         AddIndexOnline(
             model_name="published",
-            index=models.Index(condition=models.Q(("status", 1)), fields=["added", "id"], name="published_due_idx"),
+            index=models.Index(condition=models.Q(("status", 1)), fields=["added"], name="published_due_idx"),
         ),
     ]

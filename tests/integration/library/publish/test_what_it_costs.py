@@ -43,11 +43,12 @@ def test_an_idle_poll_costs_one_statement(project: Project) -> None:
     assert printed.split() == ["SELECT"]
 
 
-def test_the_claim_reads_the_index_of_due_rows_and_not_the_table(project: Project) -> None:
+@pytest.mark.parametrize(("done", "due"), [(20_000, 20_000), (20_000, 10), (1_000, 20_000)])
+def test_the_claim_reads_only_what_is_due(project: Project, done: int, due: int) -> None:
     database = project.database
-    database.fill("/topic/done", 20_000)
+    database.fill("/topic/done", done)
     database.rows("UPDATE published SET status = 2")
-    database.fill("/topic/due", 20_000)
+    database.fill("/topic/due", due)
     database.rows("ANALYZE published")
     plan = project.python(
         "from django.db import transaction\n"
@@ -56,5 +57,5 @@ def test_the_claim_reads_the_index_of_due_rows_and_not_the_table(project: Projec
         "with transaction.atomic():\n"
         "    print(due.select_for_update(skip_locked=True)[:500].explain())"
     )
-    assert "published_due_idx" in plan
-    assert "Seq Scan" not in plan
+    # For a few rows the index of states is as good; what must not happen is a walk over what is finished.
+    assert "published_due_idx" in plan or "Index Cond: (status = 1)" in plan, plan
