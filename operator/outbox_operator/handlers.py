@@ -8,6 +8,7 @@ handlers and ends every task of the loop it runs on, which must not be ours.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final
@@ -74,17 +75,18 @@ class Watches:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop watching; waits a moment, a thread that hangs ends with the process."""
+        """Stop watching, if it has begun; waits a moment, a thread that hangs ends with the process."""
         self._stop.set()
-        self._thread.join(_STOP_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
         try:
             asyncio.run(self._operator())
         except Exception as error:  # noqa: BLE001 - handed to the main loop, which ends the process
-            self._loop.call_soon_threadsafe(self._end, error)
+            self._hand_over(self._end, error)
         else:
-            self._loop.call_soon_threadsafe(self._end, None)
+            self._hand_over(self._end, None)
 
     def _end(self, error: Exception | None) -> None:
         if self.ended.done():
@@ -129,7 +131,9 @@ class Watches:
         return changed
 
     def _hand_over(self, callback: Callable[..., None], *arguments: Any) -> None:
-        self._loop.call_soon_threadsafe(callback, *arguments)
+        # While the process ends, the main loop may be closed already; then nobody is left to be told.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback, *arguments)
 
 
 def kopf_identity() -> Any:

@@ -13,7 +13,6 @@ from prometheus_client import disable_created_metrics
 
 from outbox_operator import metrics
 from outbox_operator.deliveries import Deliveries, Followers
-from outbox_operator.errors import KubeError
 from outbox_operator.handlers import Triggers, Watches
 from outbox_operator.kube import Api, load_configuration
 from outbox_operator.leader import Leader
@@ -48,8 +47,6 @@ async def run(settings: Settings) -> int:
     try:
         await server.start(settings.port)
         return await _elected(settings, api, health, stop)
-    except OSError as error:
-        raise KubeError(f"cannot listen on port {settings.port}: {error}") from error
     finally:
         await server.stop()
         await api.close()
@@ -90,8 +87,7 @@ async def _work(
     metrics.LEADER.set(1)
     health.working()
     tasks = [asyncio.create_task(queue.work(), name=f"worker-{number}") for number in range(settings.workers)]
-    tasks.append(asyncio.create_task(resync.run(settings.resync_seconds, health), name="resync"))
-    watches.start()
+    tasks.append(asyncio.create_task(resync.run(settings.resync_seconds, health, watches.start), name="resync"))
     logger.info("working on %s", ", ".join(settings.watch_namespaces) or "the whole cluster")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     ends: set[asyncio.Future[Any]] = {stopping, watches.ended, *tasks, *([lost] if lost else [])}
@@ -106,9 +102,9 @@ async def _work(
     if stop.is_set():
         logger.info("stopped")
         return EXIT_STOPPED
-    for end in (watches.ended, *tasks):
+    for end in ends:
         if end.done() and not end.cancelled() and end.exception() is not None:
-            logger.error("%s ended: %s", end, end.exception())
+            logger.error("the operator ends, because a part of it has: %s", end.exception(), exc_info=end.exception())
     return EXIT_FAILED
 
 

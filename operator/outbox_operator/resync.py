@@ -26,6 +26,7 @@ GRACE_SECONDS: Final = 10.0
 """An event may still be on its way when the list already shows its object."""
 MISSES_UNTIL_DEAD: Final = 2
 """Rounds in a row with something undelivered until a watch counts as dead."""
+_LIST_RETRY_SECONDS: Final = 2.0
 _STALE_ROUNDS: Final = 5
 """Rounds without a successful look until the process counts as stuck."""
 
@@ -85,8 +86,12 @@ class Resync:
         self._shown: set[tuple[str, str]] = set()
         """Labels of `outbox_operator_resources` that have been set."""
 
-    async def run(self, seconds: float, health: Health, sleep: Sleep = asyncio.sleep) -> None:
-        """Look until cancelled; begins with a pause, since the watches list everything when they start."""
+    async def run(
+        self, seconds: float, health: Health, begin: Callable[[], None], sleep: Sleep = asyncio.sleep
+    ) -> None:
+        """Look until cancelled. Once everything can be listed, `begin` starts the watches, which list it themselves."""
+        await self._until_listed(health, sleep)
+        begin()
         while True:
             await sleep(seconds)
             try:
@@ -94,6 +99,18 @@ class Resync:
             except KubeError as error:
                 health.answered()
                 logger.warning("cannot look at the whole cluster: %s", error)
+
+    async def _until_listed(self, health: Health, sleep: Sleep) -> None:
+        """Wait for CRDs, rights and the API server: a watch of what is not there yet would never come to life."""
+        while True:
+            try:
+                await self._list()
+            except KubeError as error:
+                health.answered()
+                logger.warning("waiting until everything can be listed: %s", error)
+                await sleep(_LIST_RETRY_SECONDS)
+            else:
+                return
 
     async def look(self, sleep: Sleep = asyncio.sleep) -> dict[str, int]:
         """Look once; return how many objects of each type the watches have failed to deliver."""

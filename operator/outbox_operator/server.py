@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from outbox_operator import metrics
-from outbox_operator.errors import KubeError
+from outbox_operator.errors import KubeError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +36,18 @@ class Server:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
 
     async def start(self, port: int) -> int:
-        """Listen on all addresses and return the port; OSError when it is taken."""
+        """Listen on all addresses and return the port.
+
+        Raises:
+            SettingsError: the port is taken.
+        """
         await self._runner.setup()
-        listener = _listen(port)
+        try:
+            listener = _listen(port)
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on port {port}: {error}. Set OUTBOX_OPERATOR_PORT to another"
+            ) from error
         await web.SockSite(self._runner, listener).start()
         bound: int = listener.getsockname()[1]
         logger.info("serving /metrics, /healthz and /readyz on port %d", bound)

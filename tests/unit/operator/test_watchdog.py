@@ -8,7 +8,7 @@ import pytest
 
 from outbox_operator.api.resource import PUBLISHER, Key
 from outbox_operator.deliveries import Deliveries, Followers, WatchEvent
-from outbox_operator.errors import UnreachableError
+from outbox_operator.errors import GoneError
 from outbox_operator.handlers import Triggers
 from outbox_operator.kube import DEPLOYMENTS, type_of
 from outbox_operator.resync import Health, Resync
@@ -100,21 +100,41 @@ def test_a_look_that_never_comes_is_a_complaint_but_standing_by_is_none() -> Non
     assert "no full look" in str(health.complaint())
 
 
-async def test_an_api_server_that_is_away_is_no_fault_of_the_operator() -> None:
-    class Away(ListingApi):
-        async def list(self, type_: Any, namespace: str | None, selector: str = "") -> list[Any]:
-            raise UnreachableError("away")
+class Flaky(ListingApi):
+    """Cannot be listed in some rounds."""
 
-    health, rounds = Health(60), 0
+    def __init__(self, *fails: bool) -> None:
+        super().__init__()
+        self.fails = list(fails)
+
+    async def list(self, type_: Any, namespace: str | None, selector: str = "") -> list[Any]:
+        if type_ == type_of(PUBLISHER) and self.fails.pop(0):
+            raise GoneError("no such type")
+        return []
+
+
+async def run_rounds(api: Flaky, rounds: int) -> tuple[Health, list[int]]:
+    """Run for so many pauses; return the health and in which round the watches began."""
+    health, began, paused = Health(60), [], 0
 
     async def sleep(_: float) -> None:
-        nonlocal rounds
-        rounds += 1
-        if rounds > 3:
+        nonlocal paused
+        paused += 1
+        if paused > rounds:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        await resync_of(Away(), Deliveries(), []).run(60, health, sleep)
+        await resync_of(api, Deliveries(), []).run(60, health, lambda: began.append(paused), sleep)
+    return health, began
+
+
+async def test_watches_begin_as_soon_as_everything_can_be_listed() -> None:
+    assert (await run_rounds(Flaky(False, False), 1))[1] == [0]
+    assert (await run_rounds(Flaky(True, True, False, False), 3))[1] == [2]
+
+
+async def test_an_api_server_that_is_away_is_no_fault_of_the_operator() -> None:
+    health, _ = await run_rounds(Flaky(False, True, True, True), 3)
     assert health.complaint() is None
 
 
