@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from tests.rig.overlays import overlay_works
 from tests.rig.process import Daemon, find_program, run
 from tests.rig.waiting import RigError
 
@@ -19,6 +20,7 @@ class Containerd:
 
     def __init__(self, places: Places, root: Path, logs: Path) -> None:
         self._places, self.root = places, root
+        self.snapshotter = "overlayfs" if overlay_works(root.parent) else "native"
         self._configuration = places.runtime / "containerd.toml"
         program = str(find_program("containerd", package="containerd"))
         self.daemon = Daemon("containerd", [program, "--config", str(self._configuration)], logs)
@@ -44,7 +46,8 @@ class Containerd:
     def ctr(self, *arguments: str) -> str:
         """Run containerd's own client in the kubelet's namespace."""
         program = str(find_program("ctr", package="containerd"))
-        return run([program, "-a", str(self._places.containerd_socket), "-n", "k8s.io", *arguments], seconds=300)
+        argv = [program, "-a", str(self._places.containerd_socket), "-n", "k8s.io", *arguments]
+        return run(argv, seconds=300, environment={"CONTAINERD_SNAPSHOTTER": self.snapshotter})
 
     def loaded_id(self, tag: str) -> str | None:
         """The id of what `load` brought in last under this tag, if the store still has it."""

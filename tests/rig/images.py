@@ -13,10 +13,12 @@ import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.rig.binaries import exclusively
+from tests.rig.overlays import overlay_works
 from tests.rig.paths import RIG_SOURCES, cache_directory, state_directory
 from tests.rig.process import find_program, run
 from tests.rig.progress import step
@@ -83,10 +85,14 @@ class ImageStore:
         self._record = cache_directory() / "images.json"
         self._lock = cache_directory() / "images.lock"
 
+    @cached_property
+    def _driver(self) -> str:
+        return "overlay" if overlay_works(cache_directory()) else "vfs"
+
     def buildah(self, *arguments: str) -> str:
         """Run buildah on this store."""
         program = str(find_program("buildah", package="buildah"))
-        argv = [program, "--root", str(self._root), "--runroot", str(self._runroot), "--storage-driver", "overlay"]
+        argv = [program, "--root", str(self._root), "--runroot", str(self._runroot), "--storage-driver", self._driver]
         return run([*argv, *arguments], seconds=_BUILD_SECONDS)
 
     def image_id(self, tag: str) -> str | None:

@@ -111,7 +111,9 @@ class Node:
 
     @contextmanager
     def _machine_lock(self) -> Iterator[None]:
-        with exclusively(Path("/run/lock/django-outbox-rig.lock")):
+        lock = Path("/run/lock/django-outbox-rig.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with exclusively(lock):
             yield
 
     def _refuse_foreign_node(self) -> None:
@@ -132,7 +134,7 @@ class Node:
         teardown.prepare_host(self.places)
         (self.places.runtime / "cni" / "10-rig.conflist").write_text(nodefiles.cni(self.places))
         containerd = self.containerd()
-        containerd.start(nodefiles.containerd(self.places, containerd.root))
+        containerd.start(nodefiles.containerd(self.places, containerd.root, containerd.snapshotter))
         plane = ControlPlane(self.directory, binary("kube"), Shape(NODE_ADDRESS, scheduling=True))
         plane.start()
         plane.write_kubeconfig(self.kubeconfig)

@@ -39,7 +39,7 @@ class Places:
         return self.runtime / "host-before.json"
 
 
-def containerd(places: Places, root: Path) -> str:
+def containerd(places: Places, root: Path, snapshotter: str = "overlayfs") -> str:
     """containerd's configuration; images live below `root`, which outlives the node."""
     return f"""version = 2
 root = "{root}"
@@ -56,7 +56,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   netns_mounts_under_state_dir = true
   stream_server_address = "127.0.0.1"
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "overlayfs"
+    snapshotter = "{snapshotter}"
     default_runtime_name = "runc"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.rig.nodefiles import CGROUP, service_links
-from tests.rig.process import start_time
+from tests.rig.process import run, start_time
 from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def prepare_host(places: Places) -> None:
     places.saved_host.write_text(json.dumps({"sysctls": before, "new_folders": new}))
     (kernel / _FORWARDING).write_text("1")
     for argv in service_links():
-        subprocess.run(argv, check=True)
+        run(argv)
     for hierarchy in cgroup_hierarchies():
         _make_cgroup(hierarchy)
 
