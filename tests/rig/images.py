@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.rig.binaries import exclusively
 from tests.rig.overlays import overlay_works
@@ -96,9 +96,10 @@ class ImageStore:
         return run([*argv, *arguments], seconds=_BUILD_SECONDS)
 
     def image_id(self, tag: str) -> str | None:
-        """The id of the image with this tag, None when there is none."""
-        listed = json.loads(self.buildah("images", "--json"))
-        return next((image["id"] for image in listed or [] if tag in (image.get("names") or [])), None)
+        """The id of the image with this tag, 64 hexadecimal digits as in a pod's status; None when there is none."""
+        listed: list[dict[str, Any]] = json.loads(self.buildah("images", "--json", "--no-trunc")) or []
+        ids = (str(image["id"]) for image in listed if tag in (image.get("names") or []))
+        return next((found.removeprefix("sha256:") for found in ids), None)
 
     def build(self, build: Build) -> str:
         """Build an image unless it is fresh; returns its id."""
