@@ -29,6 +29,9 @@ logger = logging.getLogger("django_outbox_pattern.consumer")
 # The broker works through the acknowledgements before it answers the goodbye.
 CLOSE_TIMEOUT_SECONDS = 10.0
 
+_DECLARE_ATTEMPTS = 5
+_DECLARE_PAUSE_SECONDS = 0.2
+
 # What stomp.py raises when the connection goes away under a frame; AttributeError is its socket being taken away.
 _LOST = (StompException, OSError, AttributeError)
 
@@ -255,16 +258,48 @@ _ADVICE = {
 
 
 def declare_without_taking(destination: str, headers: Mapping[str, Any]) -> None:
-    """Declare a queue by subscribing to it on a connection of its own, which parts without settling anything.
+    """Declare a queue that may hold messages, so that each of them stays there.
 
-    STOMP has no other way to declare one. What the broker hands over meanwhile, one message at most, goes back to its
-    place when the connection ends. Raises what ``Link.open`` and ``Link.subscribe`` raise.
+    STOMP declares a queue only by subscribing to it. The broker may hand over a message then; it goes back to its
+    place when the connection parts without settling, but a quorum queue counts that and drops a message for which it
+    happened too often. So a queue that is there already is left alone. Raises what ``Link.open`` and
+    ``Link.subscribe`` raise.
     """
+    if _exists(destination, headers):
+        return
+    for attempt in range(1, _DECLARE_ATTEMPTS + 1):
+        try:
+            _subscribe_and_part(destination, headers)
+        except SubscriptionRefused:
+            # It may be the passing queue of another subscriber that looks at this very moment.
+            if attempt == _DECLARE_ATTEMPTS:
+                raise
+            time.sleep(_DECLARE_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _exists(destination: str, headers: Mapping[str, Any]) -> bool:
+    """Tell whether a durable queue is there, without becoming its consumer.
+
+    Asks for one that is not durable: RabbitMQ refuses that when the queue is there, naming the difference, and
+    otherwise makes a queue that goes with this connection. Any other answer tells nothing.
+    """
+    if str(headers.get("durable")).lower() != "true":
+        return False
+    passing = {"durable": "false", "auto-delete": "true", "exclusive": "false", "x-queue-type": "classic"}
+    try:
+        _subscribe_and_part(destination, {**passing, "prefetch-count": "1"})
+    except SubscriptionRefused as error:
+        return "inequivalent arg 'durable'" in str(error)
+    return False
+
+
+def _subscribe_and_part(destination: str, headers: Mapping[str, Any]) -> None:
+    """Subscribe on a connection of its own and part without settling anything."""
     link = Link(deliver=lambda _delivery: None)
     link.open()
-    started = time.monotonic()
     try:
         link.subscribe(destination, headers)
     finally:
         link.close()
-    logger.debug("Declared %s in %.3f s", destination, time.monotonic() - started)

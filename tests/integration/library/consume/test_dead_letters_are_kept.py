@@ -107,6 +107,38 @@ def test_five_restarts_lose_no_dead_letter(subscribers: Subscribers, broker: Bro
     assert len(bodies) == 10
 
 
+def test_a_waiting_dead_letter_is_not_even_handed_out_by_a_restart(
+    subscribers: Subscribers, broker: Broker, queue: str
+) -> None:
+    """A quorum queue counts each hand-out, and drops a message for which there were too many."""
+    dead = f"DLQ.{queue}"
+    quorum = {"durable": "true", "auto-delete": "false", "prefetch-count": "1", "x-queue-type": "quorum"}
+    api = broker.server.api
+    policy = {"pattern": f"^{dead}$", "definition": {"delivery-limit": 1}, "apply-to": "queues"}
+    api.call("PUT", f"policies/%2F/{queue}", policy)
+    subscriber = subscribers.start("raises", f"/topic/{queue}", DEFAULT_STOMP_QUEUE_HEADERS=quorum).wait_ready()
+    broker.send(f"/topic/{queue}", {"key": queue})
+    broker.wait_for_depth(dead, 1, subscriber)
+    assert subscriber.stop() == 0
+    for _ in range(4):
+        again = subscribers.start("raises", f"/topic/{queue}", DEFAULT_STOMP_QUEUE_HEADERS=quorum).wait_ready()
+        assert again.stop() == 0
+    letter = broker.server.get_messages(dead)[0]
+    assert letter["redelivered"] is False
+    api.call("DELETE", f"policies/%2F/{queue}")
+
+
+def test_subscribers_that_start_together_on_a_new_queue_all_get_ready(
+    subscribers: Subscribers, broker: Broker, queue: str
+) -> None:
+    together = [subscribers.start("raises", f"/topic/{queue}") for _ in range(4)]
+    for subscriber in together:
+        subscriber.wait_ready()
+    for number in range(8):
+        broker.send(f"/topic/{queue}", {"key": f"{queue}-{number}"})
+    broker.wait_for_depth(f"DLQ.{queue}", 8, together[0])
+
+
 def test_an_exclusive_queue_keeps_its_dead_letters(subscribers: Subscribers, broker: Broker, queue: str) -> None:
     subscriber = subscribers.start("raises", f"/topic/{queue}", DEFAULT_EXCLUSIVE_QUEUE=True).wait_ready()
     broker.send(f"/topic/{queue}", {"key": queue})
