@@ -56,6 +56,9 @@ class Command(BaseCommand):
         port = settings.METRICS_PORT if options["metrics_port"] is None else options["metrics_port"]
         health = Health("publisher", needs=("broker", "database"))
         metrics.describe_worker("publisher", django_outbox.__version__)
+        # Without a series nobody would be told of a publisher that never gets through.
+        for broker, broker_port in settings.DEFAULT_STOMP_HOST_AND_PORTS:
+            metrics.BROKER_CONNECTED.labels(host=f"{broker}:{broker_port}").set(0)
         with ExitStack() as stack:
             stop = stack.enter_context(StopSignal())
             if port is not None:
