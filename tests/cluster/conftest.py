@@ -20,9 +20,9 @@ SHARED_NAMESPACE = "shared"
 _numbers = itertools.count(1)
 
 
-def start_api_server() -> Iterator[Cluster]:
+def start_api_server(*crds: Path) -> Iterator[Cluster]:
     """Start an API server; a missing program fails the test in CI and skips it, with its name, elsewhere."""
-    server = ApiServer(with_controller_manager=True, crds=(CRDS,))
+    server = ApiServer(with_controller_manager=True, crds=crds)
     try:
         server.__enter__()
     except RigError as error:
@@ -38,12 +38,18 @@ def start_api_server() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The API server that the tier shares."""
-    yield from start_api_server()
+    yield from start_api_server(CRDS)
 
 
 @pytest.fixture
 def private_cluster() -> Iterator[Cluster]:
     """An API server that a test may restart."""
+    yield from start_api_server(CRDS)
+
+
+@pytest.fixture
+def bare_cluster() -> Iterator[Cluster]:
+    """An API server that does not know our resources yet."""
     yield from start_api_server()
 
 

@@ -219,7 +219,7 @@ class OperatorProcess:
             text: str = answer.read().decode()
             return text
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, /, **labels: str) -> float:
         """Return the sum of a metric's samples that carry the labels."""
         families = text_string_to_metric_families(self.http("/metrics"))
         samples = [sample for family in families for sample in family.samples if sample.name == name]

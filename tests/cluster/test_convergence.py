@@ -308,3 +308,18 @@ def test_the_status_reads_well_in_json(served: Cluster, name: str) -> None:
     assert found["status"]["selector"] == f"djangooutbox.io/subscription={name}"
     listed = json.loads(served.kubectl("get", "obsub", "--field-selector", "spec.queue=billing", "-o", "json"))
     assert name in [item["metadata"]["name"] for item in listed["items"]]
+
+
+def test_metrics_show_the_conditions_of_what_exists_and_forget_what_is_gone(
+    served: Cluster, name: str, shared_operator: OperatorProcess
+) -> None:
+    def shown(**labels: str) -> float:
+        return shared_operator.metric("outbox_operator_resource_condition", namespace="shared", name=name, **labels)
+
+    served.apply(publisher(name, envFrom=[{"secretRef": {"name": f"{name}-missing"}}]))
+    served.wait_condition("obpub", name, "Ready", "False", "SecretNotFound")
+    assert (shown(condition="Ready", status="False"), shown(condition="Ready", status="True")) == (1, 0)
+    # One status of each of the four conditions holds.
+    assert shown() == 4
+    served.kubectl("delete", "obpub", name)
+    wait_until("the resource is forgotten", lambda: shown() == 0, seconds=SECONDS)

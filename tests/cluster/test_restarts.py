@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cluster.conftest import CRDS
 from tests.cluster.manifests import publisher
 from tests.cluster.operator_process import Cluster, OperatorProcess
 from tests.rig.waiting import tail, wait_until
@@ -140,3 +141,13 @@ def test_an_api_server_that_restarts_is_ridden_out_by_an_operator_of_the_whole_c
         shop.wait("deployment", "orders-pub", "exists", is_there)
         operator.assert_alive()
         assert operator.http("/healthz") == "ok"
+
+
+def test_an_operator_that_is_there_before_its_crds_waits_for_them(bare_cluster: Cluster, tmp_path: Path) -> None:
+    with OperatorProcess(bare_cluster, tmp_path, leader_election="false", resync_seconds="3600") as operator:
+        operator.wait_log("waiting until everything can be listed")
+        assert operator.http("/healthz") == "ok"
+        bare_cluster.kubectl("apply", "--server-side", "-f", str(CRDS))
+        bare_cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+        bare_cluster.apply(publisher("orders"))
+        bare_cluster.wait("deployment", "orders-pub", "exists", is_there)
