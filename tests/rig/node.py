@@ -156,7 +156,7 @@ class Node:
     def _link_programs(self) -> None:
         folder = state_directory() / "bin"
         folder.mkdir(exist_ok=True)
-        for name in ("kubectl", "helm"):
+        for name in ("kubectl", "helm", "kube"):
             link = folder / name
             link.unlink(missing_ok=True)
             link.symlink_to(binary(name).resolve())
@@ -245,9 +245,9 @@ class Node:
         self.kubeconfig.unlink(missing_ok=True)
 
     def _remove_pods(self) -> None:
-        endpoint = f"unix://{self.places.containerd_socket}"
+        kube = state_directory() / "bin" / "kube"  # of this very node; nothing is built in order to take it down
         try:
-            run([str(binary("kube")), "remove-pods", endpoint], seconds=180)
+            run([str(kube), "remove-pods", f"unix://{self.places.containerd_socket}"], seconds=180)
         except RigError as error:
             say(f"some pods did not go in good order, their processes will be ended: {error}")
 
