@@ -32,7 +32,7 @@ def _rows(module: ModuleType) -> Iterator[tuple[str, str, str, str]]:
     for value in vars(module).values():
         if isinstance(value, MetricWrapperBase):
             suffix = "_total" if value._type == "counter" else ""
-            yield _row(f"{value._name}{suffix}", value._type, value._labelnames, value._documentation)
+            yield _row(f"{value._name}{suffix}", str(value._type), value._labelnames, value._documentation)
         elif isinstance(value, worker.GaugeName):
             yield _row(value.name, "gauge", value.labels, value.help)
 
