@@ -55,8 +55,9 @@ def bare_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def shared_operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    """An operator for the namespace `shared`, looking at everything every second."""
+    """An operator for the namespace `shared`, which enforces restricted pods; it looks at everything every second."""
     cluster.kubectl("create", "namespace", SHARED_NAMESPACE)
+    cluster.kubectl("label", "namespace", SHARED_NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
     with OperatorProcess(cluster, tmp_path_factory.mktemp("operator"), SHARED_NAMESPACE) as operator:
         yield operator
 

@@ -323,3 +323,15 @@ def test_metrics_show_the_conditions_of_what_exists_and_forget_what_is_gone(
     assert shown() == 4
     served.kubectl("delete", "obpub", name)
     wait_until("the resource is forgotten", lambda: shown() == 0, seconds=SECONDS)
+
+
+def test_workers_are_admitted_where_pods_must_be_restricted(served: Cluster, name: str) -> None:
+    served.apply(publisher(name))
+    wait_until("a pod", lambda: served.list("pods", f"djangooutbox.io/publisher={name}"), seconds=SECONDS)
+
+
+def test_pods_that_the_cluster_refuses_are_told(served: Cluster, name: str) -> None:
+    served.apply(publisher(name, template={"spec": {"hostNetwork": True}}))
+    ready = served.wait_condition("obpub", name, "Ready", "False", "PodsNotCreated")
+    assert "violates PodSecurity" in ready["message"]
+    served.wait_event(name, "PodsNotCreated")
