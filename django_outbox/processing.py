@@ -93,10 +93,7 @@ class Processor:
             if seen is None:
                 return Outcome.LEFT
             if seen:
-                logger.info(
-                    "Message with msg_id: %s already exists. discarding the message", job.name, extra=self._about(job)
-                )
-                return Outcome.DUPLICATE
+                return self._discard(job)
             try:
                 return self._call(job)
             except _TRANSIENT as error:
@@ -181,12 +178,13 @@ class Processor:
         if seen is None:
             return Outcome.LEFT
         if seen:
-            logger.info(
-                "Message with msg_id: %s already exists. discarding the message", job.name, extra=self._about(job)
-            )
-            return Outcome.DUPLICATE
+            return self._discard(job)
         logger.error("Message %s: its inbox row cannot be written", job.name, extra=self._about(job))
         return Outcome.ERROR
+
+    def _discard(self, job: Job) -> Outcome:
+        logger.info("Message with msg_id: %s already exists. discarding the message", job.name, extra=self._about(job))
+        return Outcome.DUPLICATE
 
     def _about(self, job: Job) -> dict[str, Any]:
         """Return the structured fields of a log record; never the body."""
