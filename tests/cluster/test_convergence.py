@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from outbox_operator.api.parsing import parse
 from outbox_operator.api.resource import KIND_BY_NAME
 from outbox_operator.diff import first_difference
 from outbox_operator.plan import Observed, plan
-from tests.cluster.manifests import publisher, secret, subscription, web
+from tests.cluster.manifests import publisher, subscription, web
 from tests.cluster.operator_process import SECONDS
+from tests.cluster.predicates import exists, image, replicas
 from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.cluster.operator_process import Cluster, OperatorProcess
-
-
-def exists(_: dict[str, Any]) -> bool:
-    return True
-
-
-def replicas(number: int) -> Any:
-    return lambda deployment: deployment["spec"]["replicas"] == number
-
-
-def image(name: str) -> Any:
-    return lambda deployment: container(deployment)["image"] == name
-
-
-def container(deployment: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = deployment["spec"]["template"]["spec"]["containers"][0]
-    return found
 
 
 def test_a_created_resource_becomes_the_deployment_that_was_planned(served: Cluster, name: str) -> None:
@@ -209,91 +193,6 @@ def test_nothing_is_written_while_nothing_changes(served: Cluster, name: str, sh
     before = [served.must_get(*item)["metadata"]["resourceVersion"] for item in names]
     shared_operator.wait_looks(20, "Publisher")
     assert [served.must_get(*item)["metadata"]["resourceVersion"] for item in names] == before
-
-
-class TestConfiguration:
-    """Secrets and ConfigMaps that the environment is taken from."""
-
-    def test_a_missing_secret_is_told_and_the_workers_start_as_soon_as_it_exists(
-        self, served: Cluster, name: str
-    ) -> None:
-        served.apply(publisher(name, envFrom=[{"secretRef": {"name": f"{name}-env"}}]))
-        ready = served.wait_condition("obpub", name, "Ready", "False", "SecretNotFound")
-        expected = f"Secret {name}-env does not exist in namespace shared. Create it"
-        assert ready["message"].startswith(expected)
-        served.wait_condition("obpub", name, "ConfigResolved", "False", "SecretNotFound")
-        assert served.wait_event(name, "SecretNotFound").startswith(expected)
-        assert served.get("deployment", f"{name}-pub") is None
-        served.apply(secret(f"{name}-env", TOKEN="1"))
-        served.wait("deployment", f"{name}-pub", "exists", exists)
-        served.wait_condition("obpub", name, "ConfigResolved", "True", "AllReferencesFound")
-
-    def test_a_missing_key_is_named(self, served: Cluster, name: str) -> None:
-        served.apply(secret(name, other="1"))
-        variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "token"}}}
-        served.apply(publisher(name, env=[variable]))
-        ready = served.wait_condition("obpub", name, "Ready", "False", "SecretNotFound")
-        assert "has no key token" in ready["message"]
-
-    def test_a_changed_secret_replaces_the_workers_once_and_says_why(
-        self, served: Cluster, name: str, shared_operator: OperatorProcess
-    ) -> None:
-        served.apply(secret(name, TOKEN="1"))
-        served.apply(publisher(name, envFrom=[{"secretRef": {"name": name}}]))
-        before = served.wait("deployment", f"{name}-pub", "exists", exists)
-        served.apply(secret(name, TOKEN="2"))
-        message = served.wait_event(name, "RollingWorkers")
-        assert message == f"Secret {name} changed; the workers are replaced."
-        shared_operator.wait_looks(10, "Publisher")
-        after = served.must_get("deployment", f"{name}-pub")
-        assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
-        assert [reason for reason, _ in served.events(name)].count("RollingWorkers") == 1
-
-    def test_workers_that_run_are_left_alone_when_their_secret_is_deleted(
-        self, served: Cluster, name: str, shared_operator: OperatorProcess
-    ) -> None:
-        served.apply(secret(name, TOKEN="1"))
-        served.apply(publisher(name, envFrom=[{"secretRef": {"name": name}}]))
-        before = served.wait("deployment", f"{name}-pub", "exists", exists)
-        served.kubectl("delete", "secret", name)
-        served.apply(publisher(name, image="shop:2", envFrom=[{"secretRef": {"name": name}}]))
-        served.wait_condition("obpub", name, "Ready", "False", "SecretNotFound")
-        shared_operator.wait_looks(5, "Publisher")
-        assert (
-            served.must_get("deployment", f"{name}-pub")["metadata"]["generation"] == before["metadata"]["generation"]
-        )
-        served.patch("obpub", name, {"spec": {"state": "Suspended"}})
-        served.wait("deployment", f"{name}-pub", "no replicas", replicas(0))
-        served.patch("obpub", name, {"spec": {"state": "Running"}})
-        served.apply(secret(name, TOKEN="1"))
-        served.wait("deployment", f"{name}-pub", "the new image", image("shop:2"))
-        served.wait("deployment", f"{name}-pub", "1 replica", replicas(1))
-
-
-class TestFollowing:
-    """`workloadRef`."""
-
-    def test_a_missing_workload_is_told_and_followed_as_soon_as_it_exists(self, served: Cluster, name: str) -> None:
-        served.apply(publisher(name, workloadRef={"name": f"{name}-web"}))
-        ready = served.wait_condition("obpub", name, "Ready", "False", "WorkloadNotFound")
-        assert f"Deployment {name}-web does not exist in namespace shared" in ready["message"]
-        served.wait_event(name, "WorkloadNotFound")
-        served.apply(web(f"{name}-web", "shop:5", env=[{"name": "DEBUG", "value": "0"}]))
-        found = served.wait("deployment", f"{name}-pub", "the image of the application", image("shop:5"))
-        assert {"name": "DEBUG", "value": "0"} in container(found)["env"]
-
-    def test_a_new_image_of_the_application_rolls_its_workers_and_says_why(self, served: Cluster, name: str) -> None:
-        served.apply(web(f"{name}-web", "shop:1"))
-        served.apply(publisher(name, workloadRef={"name": f"{name}-web"}))
-        served.wait("deployment", f"{name}-pub", "the image of the application", image("shop:1"))
-        served.kubectl("set", "image", f"deployment/{name}-web", "web=shop:2")
-        served.wait("deployment", f"{name}-pub", "the new image of the application", image("shop:2"))
-        assert served.wait_event(name, "RollingWorkers").startswith("Image changed from shop:1 to shop:2")
-
-    def test_following_workers_is_refused(self, served: Cluster, name: str) -> None:
-        served.apply(publisher(name, workloadRef={"name": f"{name}-sub"}), subscription(name))
-        served.wait_condition("obpub", name, "Ready", "False", "WorkloadRefused")
-        assert served.get("deployment", f"{name}-pub") is None
 
 
 def test_the_status_reads_well_in_json(served: Cluster, name: str) -> None:
