@@ -101,8 +101,8 @@ def pod_ids(cluster: Cluster, kind: str, name: str) -> set[str]:
 
 def kill_workers(cluster: Cluster, kind: str, name: str) -> None:
     """Kill each worker of a resource with SIGKILL, so that it cannot finish or hand back anything."""
-    for pod in cluster.worker_pods(kind, name):
-        kill_container(pod)
+    killed = [kill_container(pod) for pod in cluster.worker_pods(kind, name)]
+    assert any(killed), f"no worker of {kind} {name} ran, so none could be killed"
 
 
 def kill_container(pod: dict[str, Any]) -> bool:

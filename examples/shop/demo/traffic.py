@@ -83,8 +83,12 @@ def count(cluster: Cluster, after: int) -> Counts:
         invoices=billed["invoices"],
         distinct_orders=billed["distinct_orders"],
         billed_twice=tuple(billed["billed_twice"]),
-        seconds=billed["last_written"] - placed["first_placed"] if billed["last_written"] else None,
+        seconds=_between(placed["first_placed"], billed["last_written"]),
     )
+
+
+def _between(first: float | None, last: float | None) -> float | None:
+    return None if first is None or last is None else last - first
 
 
 def ask_workers(cluster: Cluster) -> WorkerCounts:
