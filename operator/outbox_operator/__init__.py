@@ -2,6 +2,6 @@
 
 Start reading at `main`, then `reconcile`. The layers are enforced by import-linter (pyproject.toml):
 main > handlers | resync | server | leader > deliveries | reconcile | workqueue > events > observe | apply > kube >
-status > plan | diagnosis > diff > build > api. From `status` down nothing knows kopf, a client or asyncio: these modules
-decide, the others act.
+status > plan | diagnosis > diff > build > api. From `status` down nothing knows kopf, a client or asyncio: those
+modules decide, the others act.
 """
