@@ -8,6 +8,7 @@ name in a test. ``KEYS`` is the one table of what there is: default, meaning wit
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
@@ -17,7 +18,7 @@ from django_outbox import validators as v
 from django_outbox.validators import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 DICT_NAME = "DJANGO_OUTBOX_PATTERN"
 DEFAULT_BATCH_SIZE = 500
@@ -175,7 +176,7 @@ METRICS_PORT: int | None
 def configured() -> Mapping[str, Any]:
     """Return the project's own settings dict as it is now; empty where there is none."""
     value = getattr(django_settings, DICT_NAME, None)
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, Mapping) else {}
 
 
 def value_of(name: str) -> Any:

@@ -16,6 +16,8 @@ from typing import Any
 
 Validator = Callable[[Any], str | None]
 
+# Validators of numbers: what passes them may have come as text.
+_OF_NUMBERS: set[Validator] = set()
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -34,7 +36,7 @@ class Key:
 
     def read(self, value: Any) -> Any:
         """Return the value as the code uses it: numbers may come as text, as they do from environment variables."""
-        if isinstance(value, str) and isinstance(self.default, int | float) and not isinstance(self.default, bool):
+        if isinstance(value, str) and self.validate in _OF_NUMBERS:
             number = _number_or_none(value)
             return value if number is None else number
         return copy.copy(value) if isinstance(value, dict) else value
@@ -52,6 +54,8 @@ def optional(validate: Validator) -> Validator:
         expected = None if value is None else validate(value)
         return expected and f"{expected}, or None"
 
+    if validate in _OF_NUMBERS:
+        _OF_NUMBERS.add(check)
     return check
 
 
@@ -127,6 +131,9 @@ def heartbeats(value: Any) -> str | None:
     """Accept a pair of milliseconds."""
     ok = _is_sequence(value) and len(value) == 2 and all(isinstance(item, int) and item >= 0 for item in value)
     return None if ok else "a pair of milliseconds, such as (10000, 10000)"
+
+
+_OF_NUMBERS.update({positive, not_negative, whole_positive, whole_not_negative, port})
 
 
 def _is_host_and_port(value: Any) -> bool:

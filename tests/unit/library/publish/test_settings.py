@@ -50,9 +50,16 @@ def test_the_older_chunk_size_sets_the_batch_unless_the_new_key_does() -> None:
 
 
 def test_numbers_may_come_as_text() -> None:
-    with override_settings(DJANGO_OUTBOX_PATTERN={"DEFAULT_PRODUCER_WAITING_TIME": "2", "RECEIPT_TIMEOUT": "0.5"}):
+    as_text = {"DEFAULT_PRODUCER_WAITING_TIME": "2", "RECEIPT_TIMEOUT": "0.5", "METRICS_PORT": "9090"}
+    with override_settings(DJANGO_OUTBOX_PATTERN=as_text):
         assert settings.DEFAULT_PRODUCER_WAITING_TIME == 2
         assert settings.RECEIPT_TIMEOUT == 0.5
+        assert settings.METRICS_PORT == 9090
+
+
+def test_text_that_looks_like_a_number_stays_text_where_text_is_meant() -> None:
+    with override_settings(DJANGO_OUTBOX_PATTERN={"DEFAULT_STOMP_PASSCODE": "12345"}):
+        assert settings.DEFAULT_STOMP_PASSCODE == "12345"
 
 
 def test_changing_a_value_that_was_read_changes_no_setting() -> None:
