@@ -178,7 +178,8 @@ class Relay:
             self._ride_out(error, failures=1)
             return
         self._idle = claimed == 0
-        metrics.LOOP_LAST_SUCCESS.labels(role="publisher").set_to_current_time()
+        if self.transport.is_connected():
+            metrics.LOOP_LAST_SUCCESS.labels(role="publisher").set_to_current_time()
         if self._idle:
             self.stop.wait(self.options.idle_wait)
 

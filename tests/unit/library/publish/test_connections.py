@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import stomp
 from django.test import override_settings
 
-from django_outbox import factories
+from django_outbox import bases, factories
 from django_outbox.exceptions import BrokerUnavailable, ConfigurationError
 from django_outbox.transport import stomp as transport_stomp
 from django_outbox.transport.stomp import build_connection, open_connection
@@ -107,6 +108,39 @@ def test_a_broker_that_accepts_and_says_nothing_is_unavailable(monkeypatch: pyte
         own = {"DEFAULT_STOMP_HOST_AND_PORTS": [("127.0.0.1", silent.getsockname()[1])]}
         with override_settings(DJANGO_OUTBOX_PATTERN=own), pytest.raises(BrokerUnavailable, match="no answer"):
             open_connection("publisher")
+
+
+def test_a_broker_that_is_quiet_for_longer_than_connecting_may_take_is_not_taken_for_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport_stomp, "CONNECT_TIMEOUT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: list[socket.socket] = []
+
+        def accept() -> None:
+            client, _ = server.accept()
+            accepted.append(client)
+            client.recv(4096)
+            client.sendall(b"CONNECTED\nversion:1.2\n\n\0")
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        own = {"DEFAULT_STOMP_HOST_AND_PORTS": [("127.0.0.1", server.getsockname()[1])]}
+        with override_settings(DJANGO_OUTBOX_PATTERN=own):
+            opened = open_connection("publisher", heartbeats=(0, 0))
+        thread.join()
+        assert not opened.watch.lost.wait(1), "nothing happened for five times as long, and nothing is wrong"
+        assert opened.is_connected()
+        opened.close(timeout=0)
+        accepted[0].close()
+
+
+@pytest.mark.parametrize("attempts", [1, 5, 12, 10_000])
+def test_waits_between_attempts_to_connect_grow_up_to_a_bound(attempts: int) -> None:
+    assert min(2 ** min(attempts, 12), 3600) <= bases.backoff_seconds(attempts) <= 3600
+    assert 2 <= bases.worker_backoff_seconds(attempts) <= 30
+    with override_settings(DJANGO_OUTBOX_PATTERN={"DEFAULT_MAXIMUM_BACKOFF": 1}):
+        assert bases.worker_backoff_seconds(attempts) == bases.backoff_seconds(attempts) == 1
 
 
 def test_the_default_class_is_stomps_newest_protocol() -> None:

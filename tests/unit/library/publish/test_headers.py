@@ -51,6 +51,15 @@ def test_a_later_save_leaves_the_headers_as_they_were_sent() -> None:
     assert message.headers == before
 
 
+def test_a_message_read_from_the_database_and_saved_is_not_made_anew() -> None:
+    made = _create(version="v1", headers={"tenant": "a"})
+    read = Published.objects.get(pk=made.pk)
+    read.retry = 1
+    read.save()
+    read.refresh_from_db()
+    assert (read.destination, read.headers) == (made.destination, made.headers)
+
+
 def test_a_project_may_make_its_own_headers() -> None:
     path = f"{__name__}.own_headers"
     with override_settings(DJANGO_OUTBOX_PATTERN={"DEFAULT_GENERATE_HEADERS": path}):

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.core import serializers
-from django.db import transaction
 
 from django_outbox.models import Published
 from tests.django_project.events import models
@@ -91,12 +90,13 @@ def test_a_fixture_publishes_nothing() -> None:
     assert _messages() == []
 
 
+@pytest.mark.django_db(transaction=True)
 def test_model_and_message_are_written_together_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(self: models.Serialized) -> Any:
         raise RuntimeError("no body")
 
     monkeypatch.setattr(models.Serialized, "as_second", broken)
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with pytest.raises(RuntimeError):
         models.Serialized.objects.create(field_one="One", field_two="Two")
     assert not models.Serialized.objects.exists()
     assert _messages() == []

@@ -7,6 +7,7 @@ import json
 import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from django.db import OperationalError, connection
@@ -312,6 +313,23 @@ def test_a_row_whose_claim_was_lost_is_left_to_its_new_holder(broker: MemoryBrok
     relay.connect()
     relay.publish_batch()
     assert _states() == {"SCHEDULE": 1}
+
+
+def test_only_a_batch_that_went_through_counts_as_the_loops_success(
+    broker: MemoryBroker, stop: PatientStop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gauge = mock.Mock()
+    monkeypatch.setattr(relay_module.metrics, "LOOP_LAST_SUCCESS", gauge)
+    broker.dies_of.add("deadly")
+    _create(2, "deadly")
+    relay = _relay(broker, stop)
+    relay.connect()
+    relay._publish_or_wait()
+    assert not gauge.labels.called
+    broker.dies_of.clear()
+    relay.connect()
+    relay._publish_or_wait()
+    gauge.labels.assert_called_with(role="publisher")
 
 
 @contextlib.contextmanager
