@@ -6,6 +6,7 @@ from common import environment
 
 SECRET_KEY = environment.text("SECRET_KEY")
 USE_TZ = True
+TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": environment.database()}
 INSTALLED_APPS = ["django_outbox", "billing"]

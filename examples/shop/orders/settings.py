@@ -8,6 +8,7 @@ SECRET_KEY = environment.text("SECRET_KEY")
 # The service builds no link from the Host header, and probes come with the pod's address in it.
 ALLOWED_HOSTS = environment.text("ALLOWED_HOSTS", "*").split(",")
 USE_TZ = True
+TIME_ZONE = "UTC"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": environment.database()}
 INSTALLED_APPS = ["django_outbox", "orders"]
