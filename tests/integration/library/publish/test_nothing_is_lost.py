@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tests.faults import frozen
 from tests.integration.library.publish.publisher import FAILED, SCHEDULE, SUCCEEDED
 
 if TYPE_CHECKING:
@@ -54,6 +55,17 @@ def test_a_broker_that_is_restarted_in_good_order_while_publishing_loses_nothing
     publisher.wait_sent(8000)
     assert queue.numbers().keys() == set(range(8000))
     assert project.database.count(FAILED) == 0
+
+
+def test_a_broker_that_stands_still_costs_no_row_an_attempt(project: Project, queue: Queue, rabbitmq: RabbitMQ) -> None:
+    publisher = project.publish(RECEIPT_TIMEOUT=1).wait_ready()
+    with frozen(rabbitmq):
+        project.database.fill(queue.destination, 20)
+        publisher.wait_for("the publisher notices", lambda: not publisher.ready())
+        assert publisher.probe("/livez")[0] == 200
+    publisher.wait_sent(20)
+    assert queue.numbers().keys() == set(range(20))
+    assert project.database.rows("SELECT max(retry) FROM published") == [(0,)]
 
 
 def test_a_publisher_that_is_killed_leaves_its_rows_to_the_next(project: Project, queue: Queue) -> None:
