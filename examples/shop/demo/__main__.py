@@ -94,7 +94,7 @@ def _look_around(kubeconfig: Path) -> str:
         f"  kubectl describe obsub {traffic.SUBSCRIPTION} -n shop",
         f"  kubectl logs -n shop deploy/{traffic.SUBSCRIPTION}-sub",
         "Take it down:",
-        "  make demo-down",
+        f"  {'CLUSTER=current ' if users else ''}make demo-down",
     ]
     return "\n".join(lines)
 
