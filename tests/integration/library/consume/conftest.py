@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.library.consume.subscriber import REPOSITORY, Broker, Database, Subscriber, Subscribers
+from tests.integration.library.consume.subscriber import Broker, Database, Subscriber, Subscribers
+from tests.integration.library.worker import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

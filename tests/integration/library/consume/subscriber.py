@@ -4,57 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import stomp
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.integration.library.worker import MANAGE, REPOSITORY, ServerDatabase, Worker
 from tests.rig.process import free_port
-from tests.rig.waiting import tail, wait_until
+from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
-    from tests.rig.hostservices import Postgres, RabbitMQ
+    from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[4]
+    from tests.rig.hostservices import RabbitMQ
+
 CALLBACKS = "tests.django_project.callbacks"
 
 
 @dataclass
-class Database:
-    """The subscribers' database, asked past Django."""
-
-    server: Postgres
-    name: str
-
-    @property
-    def django(self) -> dict[str, Any]:
-        """The entry of DATABASES."""
-        return {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": self.name,
-            "HOST": self.server.host,
-            "PORT": self.server.port,
-            "USER": self.server.user,
-            "PASSWORD": self.server.password,
-        }
-
-    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows."""
-        server = self.server
-        with psycopg.connect(
-            host=server.host, port=server.port, user=server.user, password=server.password, dbname=self.name
-        ) as connection:
-            cursor = connection.execute(sql, values)
-            return cursor.fetchall() if cursor.description else []
+class Database(ServerDatabase):
+    """The subscribers' database."""
 
     def effects(self, key: str) -> int:
         """How often the message of this key changed the database."""
@@ -103,48 +75,10 @@ class Broker:
 
 
 @dataclass
-class Subscriber:
+class Subscriber(Worker):
     """A running ``manage.py subscribe``."""
 
-    process: subprocess.Popen[bytes]
-    log: Path
-    port: int
     folder: Path
-
-    def probe(self, path: str) -> tuple[int, str]:
-        """Ask the metrics port; an unreachable one is an OSError."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def ready(self) -> bool:
-        """Whether the subscriber says that it can do its work."""
-        assert self.process.poll() is None, self.evidence()
-        return self.probe("/readyz")[0] == 200
-
-    def reasons(self) -> dict[str, str]:
-        """Why it is not ready."""
-        return dict(json.loads(self.probe("/readyz")[1])["reasons"])
-
-    def wait_ready(self) -> Subscriber:
-        """Wait until it is connected and subscribed."""
-        wait_until("the subscriber is ready", self.ready, seconds=60, state=self.evidence)
-        return self
-
-    def wait_for(self, what: str, condition: Any, seconds: float = 30) -> Any:
-        """Wait for a condition, with the subscriber's log as the evidence."""
-        return wait_until(what, condition, seconds=seconds, state=self.evidence)
-
-    def metric(self, name: str, **labels: str) -> float | None:
-        """The value of one series; None when it is absent."""
-        for family in text_string_to_metric_families(self.probe("/metrics")[1]):
-            for sample in family.samples:
-                if sample.name == name and labels.items() <= sample.labels.items():
-                    return float(sample.value)
-        return None
 
     def began(self, key: str) -> bool:
         """Whether the gated callback has begun with the message of this key, in this very process."""
@@ -154,39 +88,9 @@ class Subscriber:
         """Let the gated callbacks finish."""
         (self.folder / "gate").touch()
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the process."""
-        self.process.send_signal(number)
-
-    def wait_exit(self, seconds: float = 30) -> int:
-        """Wait for the end and return the exit code."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {seconds} s\n{self.evidence()}") from None
-
-    def stop(self) -> int:
-        """Ask to stop, as Kubernetes does, and return the exit code."""
-        self.signal(signal.SIGTERM)
-        return self.wait_exit()
-
-    def kill(self) -> None:
-        """End it like a crash would."""
-        self.process.kill()
-        self.process.wait(10)
-
-    def end(self) -> None:
-        """Make sure that it does not outlive the test."""
-        if self.process.poll() is None:
-            self.kill()
-
     def text(self) -> str:
         """All it wrote to stderr."""
         return self.log.read_text(errors="replace")
-
-    def evidence(self) -> str:
-        """What to show when a wait fails."""
-        return f"exit code {self.process.poll()}\n{tail(self.log, 60)}"
 
 
 @dataclass
@@ -202,7 +106,7 @@ class Subscribers:
         """Start ``subscribe`` with a callback of the test project (or any dotted path) and further settings."""
         port = free_port()
         path = callback if "." in callback else f"{CALLBACKS}.{callback}"
-        command = [sys.executable, "-m", "tests.django_project.manage", "subscribe", path, destination, *arguments]
+        command = [sys.executable, "-m", MANAGE, "subscribe", path, destination, *arguments]
         command.append(f"--metrics-port={port}")
         log = self.folder / f"subscriber-{len(self.running)}.log"
         with log.open("wb") as output:

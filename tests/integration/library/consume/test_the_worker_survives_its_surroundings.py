@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.library.consume.subscriber import REPOSITORY
+from tests.integration.library.worker import REPOSITORY
 
 if TYPE_CHECKING:
     from tests.integration.library.consume.subscriber import Broker, Database, Subscriber, Subscribers

@@ -4,57 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-from prometheus_client.parser import text_string_to_metric_families
-
+from tests.integration.library.worker import MANAGE, REPOSITORY, ServerDatabase, Worker
 from tests.rig.process import free_port
-from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
-    from tests.rig.hostservices import Postgres, RabbitMQ
+    from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[4]
-MANAGE = "tests.django_project.manage"
+    from tests.rig.hostservices import RabbitMQ
+
 SCHEDULE, SUCCEEDED, FAILED = 1, 2, -1
 
 
 @dataclass
-class Database:
-    """A database of its own for one test, asked past Django."""
-
-    server: Postgres
-    name: str
-
-    @property
-    def django(self) -> dict[str, Any]:
-        """The entry of DATABASES."""
-        server = self.server
-        return {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": self.name,
-            "HOST": server.host,
-            "PORT": server.port,
-            "USER": server.user,
-            "PASSWORD": server.password,
-        }
-
-    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run one statement and return its rows."""
-        server = self.server
-        with psycopg.connect(
-            host=server.host, port=server.port, user=server.user, password=server.password, dbname=self.name
-        ) as connection:
-            cursor = connection.execute(sql, values)
-            return cursor.fetchall() if cursor.description else []
+class Database(ServerDatabase):
+    """A database of its own for one test."""
 
     def count(self, status: int) -> int:
         """How many messages are in a state."""
@@ -150,12 +118,9 @@ class Project:
 
 
 @dataclass
-class Publisher:
+class Publisher(Worker):
     """A running ``manage.py publish``."""
 
-    process: subprocess.Popen[bytes]
-    log: Path
-    port: int
     database: Database
 
     def evidence(self) -> str:
@@ -163,59 +128,6 @@ class Publisher:
         lines = [line for line in self.log.read_text().splitlines() if "Message published" not in line]
         return "\n".join([f"exit code {self.process.poll()}, rows {self.database.states()}", *lines[-40:]])
 
-    def probe(self, path: str) -> tuple[int, str]:
-        """Ask the metrics port; an unreachable one is an OSError."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def ready(self) -> bool:
-        """Whether the publisher says that it can do its work."""
-        assert self.process.poll() is None, self.evidence()
-        return self.probe("/readyz")[0] == 200
-
-    def wait_ready(self) -> Publisher:
-        """Wait until it is connected to both."""
-        wait_until("the publisher is ready", self.ready, seconds=60, state=self.evidence)
-        return self
-
-    def wait_for(self, what: str, condition: Any, seconds: float = 60) -> Any:
-        """Wait for a condition, with the publisher's log as the evidence."""
-        return wait_until(what, condition, seconds=seconds, state=self.evidence)
-
     def wait_sent(self, count: int, seconds: float = 60) -> None:
         """Wait until so many rows are marked as sent."""
         self.wait_for(f"{count} rows sent", lambda: self.database.count(SUCCEEDED) >= count, seconds)
-
-    def metric(self, name: str, **labels: str) -> float | None:
-        """The value of one series; None when it is absent."""
-        for family in text_string_to_metric_families(self.probe("/metrics")[1]):
-            for sample in family.samples:
-                if sample.name == name and labels.items() <= sample.labels.items():
-                    return float(sample.value)
-        return None
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the process."""
-        self.process.send_signal(number)
-
-    def wait_exit(self, seconds: float = 40) -> int:
-        """Wait for the end and return the exit code."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {seconds} s\n{self.evidence()}") from None
-
-    def stop(self) -> int:
-        """Ask it to stop and return the exit code."""
-        self.signal(signal.SIGTERM)
-        return self.wait_exit()
-
-    def end(self) -> None:
-        """End it, whatever it does."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.library.publish.publisher import MANAGE, REPOSITORY
+from tests.integration.library.worker import MANAGE, REPOSITORY
 from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
