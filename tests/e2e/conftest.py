@@ -2,7 +2,8 @@
 
 The cluster, the images, the operator and the shop come up once a session, by the demo's own steps. The `shop` fixture
 puts back whatever a test before has taken away, so that the tests may run in any order. A cluster that was up before
-the session stays up; one that the session started goes away with it unless KEEP_CLUSTER is set.
+the session stays up; one that the session started goes away with it unless KEEP_CLUSTER is set. With KEEP_IMAGES set, a
+cluster that has the shop already keeps its images, so that work on the tests need not wait for builds.
 """
 
 from __future__ import annotations
