@@ -10,13 +10,12 @@ import yaml
 from examples.shop.demo import steps, traffic
 from examples.shop.demo.cluster import OPERATOR, SHOP
 from examples.shop.demo.waits import wait_for
-from tests.e2e.prometheus import Prometheus
+from tests.rig.prometheus import Prometheus
 from tests.rig.waiting import RigTimeoutError
 from tools.dashboards.queries import Expression, expressions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from examples.shop.demo.cluster import Cluster
 
@@ -35,13 +34,10 @@ def manifests(cluster: Cluster) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def prometheus(shop: Cluster, manifests: list[dict[str, Any]], tmp_path: Path) -> Iterator[Prometheus]:
+def prometheus(shop: Cluster, manifests: list[dict[str, Any]]) -> Iterator[Prometheus]:
     """Return a Prometheus of this machine that scrapes the pods which the chart's PodMonitors select."""
-    running = Prometheus(tmp_path, manifests)
-    running.show_pods(all_pods(shop))
-    running.start()
-    yield running
-    running.stop()
+    with Prometheus(shop.rig, manifests) as running:
+        yield running
 
 
 @pytest.fixture
@@ -64,7 +60,6 @@ def test_every_query_of_the_chart_returns_series_beside_working_workers(
     def none_silent() -> bool:
         # Rates need samples that move between two scrapes, so orders keep coming while we ask.
         traffic.place_by_command(shop, 5)
-        prometheus.show_pods(all_pods(shop))
         return not silent(prometheus, asked)
 
     try:
@@ -76,13 +71,13 @@ def test_every_query_of_the_chart_returns_series_beside_working_workers(
 def test_workers_carry_the_name_of_their_resource_and_the_operator_that_of_its_own(
     shop: Cluster, prometheus: Prometheus
 ) -> None:
-    def labels() -> set[tuple[str, str]] | None:
-        found = prometheus.query("outbox_worker_info")
-        return {(series.get("publisher", ""), series.get("subscription", "")) for series in found} or None
+    def owners() -> set[tuple[str, str]] | None:
+        found = [series["metric"] for series in prometheus.query("outbox_worker_info")]
+        return {(labels.get("publisher", ""), labels.get("subscription", "")) for labels in found} or None
 
     wanted = {(traffic.PUBLISHER, ""), ("", traffic.SUBSCRIPTION)}
-    wait_for(shop, "both workers scraped", lambda: labels() == wanted, seconds=60)
-    assert all(series["namespace"] == SHOP for series in prometheus.query("outbox_worker_info"))
+    wait_for(shop, "both workers scraped", lambda: owners() == wanted, seconds=60)
+    assert all(series["metric"]["namespace"] == SHOP for series in prometheus.query("outbox_worker_info"))
     wait_for(shop, "operator scraped", lambda: prometheus.query("outbox_operator_build_info"), seconds=60)
 
 
@@ -104,11 +99,6 @@ def test_no_alert_is_even_pending_while_all_is_well(shop: Cluster, prometheus: P
 def silent(prometheus: Prometheus, asked: list[Expression]) -> list[str]:
     """Return the expressions that have no series now."""
     return [f"{each.source} {each.name}: {each.signal}" for each in asked if not prometheus.query(each.signal)]
-
-
-def all_pods(shop: Cluster) -> list[dict[str, Any]]:
-    """Return the pods of the shop and of the operator."""
-    return [pod for namespace in (SHOP, OPERATOR) for pod in shop.objects("pods", "", namespace)]
 
 
 def run_in_orders(shop: Cluster, code: str) -> None:

@@ -109,7 +109,7 @@ class Prometheus:
     def wait_for_series(self, expression: str, *, seconds: float = 60) -> list[dict[str, Any]]:
         """Wait until a query gives at least one series; raises RigTimeoutError with the state of the targets."""
         return wait_until(
-            f"series of {expression}", lambda: self.query(expression), seconds=seconds, state=self._state, every=0.5
+            f"series of {expression}", lambda: self.query(expression), seconds=seconds, state=self.state, every=0.5
         )
 
     def targets(self) -> list[dict[str, Any]]:
@@ -117,12 +117,13 @@ class Prometheus:
         found: list[dict[str, Any]] = self._get("targets", state="active")["activeTargets"]
         return found
 
-    def alerts(self) -> list[dict[str, Any]]:
-        """Alerts that are pending or firing: `labels`, `annotations`, `state`."""
-        found: list[dict[str, Any]] = self._get("alerts")["alerts"]
-        return found
+    def evaluated_rules(self) -> list[dict[str, Any]]:
+        """All rules with their `name`, `state` and `alerts` once each was evaluated, before that none."""
+        found = [rule for group in self._get("rules")["groups"] for rule in group["rules"]]
+        return found if all(rule["health"] != "unknown" for rule in found) else []
 
-    def _state(self) -> str:
+    def state(self) -> str:
+        """What is scraped and whether that works, as evidence."""
         try:
             lines = [f"  {t['health']:8}{t['scrapeUrl']} {t['labels']} {t['lastError']}" for t in self.targets()]
         except (RigError, RigTimeoutError, OSError) as error:
