@@ -100,9 +100,31 @@ def pod_ids(cluster: Cluster, kind: str, name: str) -> set[str]:
 
 
 def kill_workers(cluster: Cluster, kind: str, name: str) -> None:
-    """Kill each worker of a resource with SIGKILL, so that it cannot finish or hand back anything."""
-    killed = [kill_container(pod) for pod in cluster.worker_pods(kind, name)]
-    assert any(killed), f"no worker of {kind} {name} ran, so none could be killed"
+    """Kill each worker of a resource with SIGKILL, so that it cannot finish or hand back anything.
+
+    Returns when the kubelet has started each one anew; it waits longer after each kill of the same pod's.
+    """
+    pods = cluster.worker_pods(kind, name)
+    killed = {_container_id(pod) for pod in pods if kill_container(pod)}
+    assert killed, f"no worker of {kind} {name} ran, so none could be killed"
+    wait_for(cluster, f"workers of {kind} {name} run again", partial(_run_anew, cluster, kind, name, killed))
+
+
+def _run_anew(cluster: Cluster, kind: str, name: str, killed: set[str]) -> bool:
+    """Whether all workers run, none in a killed container: what a pod says of itself lags behind a kill."""
+    pods = cluster.worker_pods(kind, name)
+    return bool(pods) and all(_runs(pod) and _container_id(pod) not in killed for pod in pods)
+
+
+def _runs(pod: dict[str, Any]) -> bool:
+    statuses = pod["status"].get("containerStatuses", [])
+    return bool(statuses) and "running" in statuses[0]["state"]
+
+
+def _container_id(pod: dict[str, Any]) -> str:
+    """Return the id of a pod's first container, empty while it has none."""
+    statuses = pod["status"].get("containerStatuses", [])
+    return str(statuses[0].get("containerID", "")).removeprefix("containerd://") if statuses else ""
 
 
 def kill_container(pod: dict[str, Any]) -> bool:
@@ -110,8 +132,7 @@ def kill_container(pod: dict[str, Any]) -> bool:
 
     From inside a container its first process cannot be killed, so this goes through the node, which is this machine.
     """
-    statuses = pod["status"].get("containerStatuses", [])
-    container = statuses[0].get("containerID", "").removeprefix("containerd://") if statuses else ""
+    container = _container_id(pod)
     pids = [pid for pid in _processes() if container and container in _cgroups(pid)]
     first = next((pid for pid in pids if _parent(pid) not in pids), None)
     if first is None:
