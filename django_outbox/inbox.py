@@ -2,7 +2,7 @@
 
 A message is known by its id, a consumer by its queue's name; ``(id, consumer)`` is unique in the table, and the row is
 written in the callback's own transaction. That makes a message change the database once, whatever is delivered twice.
-With ``store.py`` this is the only place with queries.
+With the package ``store`` this is the only place with queries.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The two tables: messages waiting to be sent or sent (outbox), and messages already handled (inbox).
 
 Names of tables, columns and indexes are those of django-outbox-pattern, so its databases are ours. What is done with
-the rows is in ``store.py``; here is only what makes a row right when it is written.
+the rows is in ``store``; here is only what makes a row right when it is written.
 """
 
 from __future__ import annotations

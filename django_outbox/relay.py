@@ -1,6 +1,6 @@
 """The publisher's engine: claim a batch, send it, wait for the receipts, settle it, again.
 
-``manage.py publish`` runs a ``Relay``. Claims are short transactions (``store.py``), the network is never waited for
+``manage.py publish`` runs a ``Relay``. Claims are short transactions (``store``), the network is never waited for
 inside one, and a row is marked as sent only after the broker's receipt for it. What happens to rows without one is
 decided in ``isolation.py`` and ``retry.py``; this module carries it out and keeps going: a broker or a database that
 goes away is waited for, and costs no row an attempt.

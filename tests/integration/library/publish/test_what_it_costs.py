@@ -52,8 +52,8 @@ def test_the_claim_reads_only_what_is_due(project: Project, done: int, due: int)
     database.rows("ANALYZE published")
     plan = project.python(
         "from django.db import transaction\n"
-        "from django_outbox import store\n"
-        "due = store._due('default').filter(retry=0).order_by('added', 'id')\n"
+        "from django_outbox.store.rows import due_rows\n"
+        "due = due_rows('default').filter(retry=0).order_by('added', 'id')\n"
         "with transaction.atomic():\n"
         "    print(due.select_for_update(skip_locked=True)[:500].explain())"
     )

@@ -1,0 +1,87 @@
+"""What the queries of the outbox table are made of: the rows, the database's clock, and who may touch what.
+
+Used by the other modules of this package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings as django_settings
+from django.db import models
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Now
+
+from django_outbox.choices import StatusChoice
+from django_outbox.outbox import published_model
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Collection
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.sql.compiler import SQLCompiler
+
+    from django_outbox.models import Published
+
+
+class DatabaseNow(Now):
+    """The database's clock, in the zone that Django stores times in."""
+
+    def as_mysql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        """Ask for UTC where times are stored as UTC: the session's zone may be any."""
+        template = "UTC_TIMESTAMP(6)" if django_settings.USE_TZ else "CURRENT_TIMESTAMP(6)"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow:
+    """A row as the publisher needs it."""
+
+    id: uuid.UUID
+    destination: str
+    body: Any
+    headers: dict[str, Any]
+    added: datetime
+    retry: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The rows that ``token`` holds, in the order they were written."""
+
+    token: uuid.UUID
+    rows: tuple[ClaimedRow, ...]
+
+
+def all_rows(using: str) -> QuerySet[Published]:
+    """Return every row, past any manager of the project's own."""
+    return published_model()._base_manager.using(using)
+
+
+def due_rows(using: str) -> QuerySet[Published]:
+    """Return the rows to send now. ``expires_at`` is not asked: a row that waited long still has to arrive."""
+    now = DatabaseNow()
+    return all_rows(using).filter(
+        Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now),
+        Q(claimed_until__isnull=True) | Q(claimed_until__lte=now),
+        status=StatusChoice.SCHEDULE,
+    )
+
+
+def held(token: uuid.UUID, ids: Collection[uuid.UUID], using: str) -> QuerySet[Published]:
+    """Return those rows of ``ids`` that the claim ``token`` still holds."""
+    return all_rows(using).filter(pk__in=list(ids), claim_token=token, status=StatusChoice.SCHEDULE)
+
+
+def in_seconds(seconds: float) -> models.expressions.CombinedExpression:
+    """Return the time ``seconds`` from now, on the database's clock."""
+    return DatabaseNow() + Value(timedelta(seconds=seconds), output_field=models.DurationField())
+
+
+def read(found: QuerySet[Published]) -> tuple[ClaimedRow, ...]:
+    """Fetch rows with what the publisher needs of them."""
+    columns = ("pk", "destination", "body", "headers", "added", "retry")
+    return tuple(ClaimedRow(*values) for values in found.values_list(*columns))
