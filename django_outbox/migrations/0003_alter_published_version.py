@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from django.db import migrations, models
 
+from django_outbox.operations import AlterFieldOnline
+
 
 class Migration(migrations.Migration):
     dependencies: ClassVar = [("django_outbox_pattern", "0002_received_msg_id")]
     operations: ClassVar = [
-        migrations.AlterField(
-            model_name="published", name="version", field=models.CharField(max_length=100, null=True)
-        ),
+        AlterFieldOnline(model_name="published", name="version", field=models.CharField(max_length=100, null=True)),
     ]

@@ -6,12 +6,14 @@ from typing import ClassVar
 
 from django.db import migrations, models
 
+from django_outbox.operations import AddIndexOnline
+
 
 class Migration(migrations.Migration):
     atomic = False
     dependencies: ClassVar = [("django_outbox_pattern", "0005_published_headers")]
     operations: ClassVar = [
-        migrations.AddIndex(
+        AddIndexOnline(
             model_name="published", index=models.Index(fields=["status"], name="published_status_27c9ec_btree")
         ),
     ]

@@ -10,6 +10,7 @@ from typing import ClassVar
 from django.db import migrations, models
 
 import django_outbox.ids
+from django_outbox.operations import AddFieldOnline, TakeTables
 
 ID_HELP = "Sorts by the time the row was made; older rows have random ids"
 
@@ -28,25 +29,26 @@ def _time_ordered_key() -> models.UUIDField[object, object]:
 class Migration(migrations.Migration):
     dependencies: ClassVar = [("django_outbox_pattern", "0006_published_published_status_27c9ec_btree")]
     operations: ClassVar = [
-        migrations.AddField(
+        TakeTables("published", "received"),
+        AddFieldOnline(
             model_name="published",
             name="next_attempt_at",
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
-        migrations.AddField(
+        AddFieldOnline(
             model_name="published",
             name="claim_token",
             field=models.UUIDField(blank=True, editable=False, null=True),
         ),
-        migrations.AddField(
+        AddFieldOnline(
             model_name="published",
             name="claimed_until",
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
-        migrations.AddField(
+        AddFieldOnline(
             model_name="published", name="last_error", field=models.TextField(blank=True, editable=False, null=True)
         ),
-        migrations.AddField(
+        AddFieldOnline(
             model_name="received",
             name="consumer",
             field=models.CharField(editable=False, max_length=255, null=True),
