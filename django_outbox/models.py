@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.db import models
 from django.utils import timezone
 
+from django_outbox import watching
 from django_outbox.choices import StatusChoice
 from django_outbox.headers import get_message_headers
 from django_outbox.ids import uuid7
@@ -89,6 +90,7 @@ class Published(models.Model):
             self.destination = f"{self.destination}.{self.version}"
         self._completed_destination = self.destination
         self.headers = get_message_headers(self)
+        watching.announce(self)
 
 
 class Received(models.Model):

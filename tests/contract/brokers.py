@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.test import override_settings
 
+from django_outbox.testing import MemoryStompServer
 from django_outbox.transport.memory import MemoryBroker, MemoryTransport
 from django_outbox.transport.publishing import StompTransport
 from tests.faults import frozen
@@ -99,6 +100,34 @@ class InMemory(BrokerUnderTest):
 
     def close(self) -> None:
         self.broker.messages.clear()
+
+
+class InMemoryServed(InMemory):
+    """The broker in memory behind its socket: the transport is the real one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = MemoryStompServer(self.broker)
+        self.server.__enter__()
+        self._override: list[override_settings] = []
+
+    def transport(self, passcode: str | None = None) -> Transport:
+        self.broker.refuses_login = passcode == WRONG
+        override = override_settings(DJANGO_OUTBOX_PATTERN=self.server.settings)
+        override.enable()
+        self._override.append(override)
+        return StompTransport()
+
+    def go_down(self) -> None:
+        self.server.go_down()
+
+    def come_back(self) -> None:
+        self.server.come_back()
+
+    def close(self) -> None:
+        self.server.__exit__(None, None, None)
+        for override in reversed(self._override):
+            override.disable()
 
 
 class Rabbit(BrokerUnderTest):

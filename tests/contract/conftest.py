@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.brokers import BrokerUnderTest, InMemory, Rabbit
+from tests.contract.brokers import BrokerUnderTest, InMemory, InMemoryServed, Rabbit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(params=["memory", "rabbitmq"])
+@pytest.fixture(params=["memory", "memory-served", "rabbitmq"])
 def broker(request: pytest.FixtureRequest) -> Iterator[BrokerUnderTest]:
-    """The broker in memory, then RabbitMQ."""
-    under_test = InMemory() if request.param == "memory" else Rabbit(request.getfixturevalue("rabbitmq"))
+    """The broker in memory, without and with a socket, then RabbitMQ."""
+    under_test: BrokerUnderTest
+    match request.param:
+        case "memory":
+            under_test = InMemory()
+        case "memory-served":
+            under_test = InMemoryServed()
+        case _:
+            under_test = Rabbit(request.getfixturevalue("rabbitmq"))
     yield under_test
     under_test.close()

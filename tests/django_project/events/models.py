@@ -107,6 +107,21 @@ class Grandchild(Child):
     more = models.CharField(max_length=100)
 
 
+@publish([Config(destination="/topic/order.placed", fields=["customer", "amount"])])
+class Order(models.Model):
+    """The model of the README and of docs/testing.md."""
+
+    customer = models.CharField(max_length=100)
+    amount = models.DecimalField(max_digits=10, decimal_places=2)
+
+
+class Invoice(models.Model):
+    """What the README's callback writes."""
+
+    order_id = models.IntegerField()
+    amount = models.DecimalField(max_digits=10, decimal_places=2)
+
+
 class Effect(models.Model):
     """What a callback of the tests did: nothing here stops a second effect of one message, so a test sees it."""
 
