@@ -6,20 +6,26 @@ import os
 import signal
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.rig.hostservices import RabbitMQ
+
+class HasProcess(Protocol):
+    """A server whose process can be signalled."""
+
+    @property
+    def pid(self) -> int | None:
+        """The id of its process, None when it does not run."""
 
 
 @contextmanager
-def frozen(broker: RabbitMQ) -> Iterator[None]:
+def frozen(broker: HasProcess) -> Iterator[None]:
     """Stop the broker's process where it stands: connections stay open and nothing is answered."""
-    pid = broker._node.pid
+    pid = broker.pid
     assert pid is not None, "the broker does not run"
     os.kill(pid, signal.SIGSTOP)
     try:
