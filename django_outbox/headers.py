@@ -13,7 +13,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from django_outbox import correlation, settings
+from django_outbox import correlation, settings, tracing
+from django_outbox.tracecontext import without_malformed
 
 if TYPE_CHECKING:
     from django_outbox.models import Published
@@ -34,8 +35,15 @@ def generate_headers(message: Published) -> dict[str, Any]:
 
 
 def get_message_headers(published: Published) -> dict[str, Any]:
-    """Return what to store with the row: the caller's headers and ours, of which only the correlation id may differ."""
+    """Return what to store with the row: the caller's headers and ours, of which only the correlation id may differ.
+
+    Trace context is the caller's where it gives a ``traceparent``, else that of the work at hand.
+    """
     ours = import_string(settings.DEFAULT_GENERATE_HEADERS)(published)
     callers = published.headers or {}
     merged = {**ours, **callers, **{name: value for name, value in ours.items() if name not in _CALLER_WINS}}
+    if settings.TRACE_CONTEXT:
+        given = without_malformed(merged)
+        # A tracestate belongs to its traceparent: they come from one source.
+        merged = given if "traceparent" in given else {**tracing.outgoing(), **given}
     return dict(json.loads(json.dumps(merged, cls=DjangoJSONEncoder)))

@@ -1,7 +1,8 @@
 """The listeners a project may replace: DEFAULT_CONSUMER_LISTENER_CLASS and DEFAULT_PRODUCER_LISTENER_CLASS.
 
 They are told what stomp.py hears, on its thread; ``instance`` is the consumer or producer. Connecting again is the
-supervisor's work, a listener only watches. Bodies are logged at DEBUG and nowhere else.
+supervisor's work, a listener only watches. Bodies and headers are logged at DEBUG where ``LOG_MESSAGE_BODIES`` is set,
+and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import logging
 from typing import Any
 
 from stomp.listener import ConnectionListener
+
+from django_outbox import settings
+from django_outbox.transport.stomp import describe_error
 
 _logger = logging.getLogger("django_outbox_pattern")
 
@@ -30,7 +34,7 @@ class BaseListener(ConnectionListener):  # type: ignore[misc]
 
     def on_error(self, frame: Any) -> None:
         """Log the broker's words."""
-        _logger.debug("%s received an error %s [%s]", type(self.instance).__name__, frame.body, frame.headers)
+        _logger.debug("%s received an error: %s", type(self.instance).__name__, describe_error(frame))
 
 
 class ConsumerListener(BaseListener):
@@ -45,8 +49,9 @@ class ConsumerListener(BaseListener):
         if frame.headers.get("subscription") != self.instance.subscribe_id:
             return
         _logger.info("Message id received: %s", frame.headers.get("message-id"))
-        _logger.debug("Message body received: %s", frame.body)
-        _logger.debug("Message headers received: %s", frame.headers)
+        if settings.LOG_MESSAGE_BODIES:
+            _logger.debug("Message body received: %s", frame.body)
+            _logger.debug("Message headers received: %s", frame.headers)
         self.instance.handle_incoming_message(frame.body, frame.headers)
 
 
@@ -58,7 +63,7 @@ class ProducerListener(BaseListener):
         _logger.debug("Producer disconnected")
 
     def on_send(self, frame: Any) -> None:
-        """Log each message at DEBUG."""
-        if frame.cmd == "SEND":
+        """Log each message at DEBUG, where that is wanted."""
+        if frame.cmd == "SEND" and settings.LOG_MESSAGE_BODIES:
             _logger.debug("Message body sent: %s", frame.body)
             _logger.debug("Message headers sent: %s", frame.headers)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import Error as AnyDatabaseError
 from django.db import InterfaceError, OperationalError
 
-from django_outbox import connections, correlation, inbox, metrics, settings
+from django_outbox import connections, correlation, inbox, metrics, settings, tracing
 from django_outbox.payloads import Notebook, Payload
 
 if TYPE_CHECKING:
@@ -83,8 +83,13 @@ class Processor:
     def process(self, body: Any, headers: Mapping[str, Any], connection: Any = None) -> Outcome:
         """Return how the delivery ended. ``LEFT`` means nothing happened: it belongs back in its queue."""
         job = Job(body=body, headers=headers, identity=inbox.message_identity(headers), connection=connection)
-        with correlation.bind(headers.get("dop-correlation-id") or str(uuid.uuid4())):
-            return self._process(job)
+        with (
+            correlation.bind(headers.get("dop-correlation-id") or str(uuid.uuid4())),
+            tracing.processing([headers], self.subscription.destination, self.subscription.queue) as span,
+        ):
+            outcome = self._process(job)
+            span.ended(outcome.value, failed=outcome in (Outcome.ERROR, Outcome.NACK))
+            return outcome
 
     def _process(self, job: Job) -> Outcome:
         retries = settings.DEFAULT_CONSUMER_MAX_RETRY_ATTEMPTS

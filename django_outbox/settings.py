@@ -104,6 +104,8 @@ _KEYS = (
     Key("CONSUMER_PREFETCH", None, v.optional(v.whole_positive), "Messages in hand; None follows the queue headers."),
     # Both
     Key("METRICS_PORT", None, v.optional(v.port), "Port of /metrics and the probes; None opens none, 0 any."),
+    Key("TRACE_CONTEXT", True, v.boolean, "Carry W3C trace context in the headers of messages."),
+    Key("LOG_MESSAGE_BODIES", False, v.boolean, "Let the listeners log bodies and headers at DEBUG."),
 )
 KEYS: Mapping[str, Key] = {key.name: key for key in _KEYS}
 
@@ -171,6 +173,8 @@ DEFAULT_CONSUMER_RETRY_WAIT: float
 CONSUMER_CONCURRENCY: int
 CONSUMER_PREFETCH: int | None
 METRICS_PORT: int | None
+TRACE_CONTEXT: bool
+LOG_MESSAGE_BODIES: bool
 
 
 def configured() -> Mapping[str, Any]:

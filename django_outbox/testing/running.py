@@ -21,6 +21,7 @@ from django_outbox.processing import Outcome, Processor
 from django_outbox.relay import Relay, RelayOptions
 from django_outbox.subscription import Subscription
 from django_outbox.transport.memory import MemoryBroker, MemoryTransport
+from django_outbox.transport.traced import TracedTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,8 @@ def run_relay(broker: MemoryBroker | None = None, *, using: str = DEFAULT_DB_ALI
     ``errors`` maps their ids to the broker's words. Raises ``BrokerUnavailable`` when the broker is down.
     """
     broker = MemoryBroker(remembers=True) if broker is None else broker
-    relay = Relay(MemoryTransport(broker), _NoTime(), Health("publisher"), RelayOptions.from_settings(using))
+    transport = TracedTransport(MemoryTransport(broker))
+    relay = Relay(transport, _NoTime(), Health("publisher"), RelayOptions.from_settings(using))
     known = len(broker.messages)
     for _ in range(_MOST_BATCHES):
         if not relay.transport.is_connected():

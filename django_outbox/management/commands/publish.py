@@ -25,6 +25,7 @@ from django_outbox.relay import Relay, RelayOptions
 from django_outbox.retention import Janitor
 from django_outbox.server import PortUnavailableError, WorkerServer
 from django_outbox.transport.publishing import StompTransport
+from django_outbox.transport.traced import TracedTransport
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -63,7 +64,9 @@ class Command(BaseCommand):
             stop = stack.enter_context(StopSignal())
             if port is not None:
                 self._serve(stack, health, port, using)
-            relay = Relay(StompTransport(), stop, health, RelayOptions.from_settings(using, batch_size))
+            relay = Relay(
+                TracedTransport(StompTransport()), stop, health, RelayOptions.from_settings(using, batch_size)
+            )
             self._first_connection(relay)
             stack.enter_context(Janitor.of_published(using))
             logger.info("Waiting for messages to be published")
