@@ -2,6 +2,7 @@
 
 A message is known by its id, a consumer by its queue's name; ``(id, consumer)`` is unique in the table, and the row is
 written in the callback's own transaction. That makes a message change the database once, whatever is delivered twice.
+Beside workers of django-outbox-pattern, which know no consumers, ``INBOX_PER_QUEUE=False`` leaves the name out.
 With the package ``store`` this is the only place with queries.
 """
 
@@ -63,7 +64,7 @@ def new_row(consumer: str, identity: str | None, body: Any, headers: Mapping[str
     """Return the row of a message, not written yet: ``record`` does that when the callback saves."""
     model = received_class()
     values: dict[str, Any] = {"msg_id": identity, "body": body, "headers": dict(headers)}
-    if _has_consumer(model):
+    if settings.INBOX_PER_QUEUE and _has_consumer(model):
         values["consumer"] = consumer
     return model(**values)
 
@@ -71,14 +72,14 @@ def new_row(consumer: str, identity: str | None, body: Any, headers: Mapping[str
 def seen(consumer: str, identity: str | None) -> bool:
     """Tell whether this consumer has handled the message already.
 
-    A row without a consumer is django-outbox-pattern's and counts for every consumer. A message without an identity is
-    never seen. Raises what the database raises.
+    A row without a consumer counts for every consumer: django-outbox-pattern wrote it, or ``INBOX_PER_QUEUE`` was off.
+    While that is off, every row does. A message without an identity is never seen. Raises what the database raises.
     """
     if identity is None:
         return False
     model = received_class()
     handled = Q(msg_id=identity)
-    if _has_consumer(model):
+    if settings.INBOX_PER_QUEUE and _has_consumer(model):
         handled &= Q(consumer=consumer) | Q(consumer__isnull=True)
     return model._default_manager.using(database_of(model)).filter(handled).exists()
 

@@ -22,8 +22,10 @@ from django.utils import timezone
 from django_outbox import metrics, settings, store
 from django_outbox.bases import worker_backoff_seconds
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
+from django_outbox.headers import get_message_headers
 from django_outbox.isolation import Isolation, Verdict
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP
+from django_outbox.outbox import published_model
 from django_outbox.retry import RetryPolicy
 from django_outbox.transport.base import Outgoing, Patience, Unsettled
 
@@ -322,10 +324,21 @@ class Relay:
 def _outgoing(row: ClaimedRow) -> Outgoing:
     """Return a row as it goes on the wire; what the row's headers say wins over what we would."""
     headers = {"persistent": "true", "content-type": "application/json"}
-    headers |= {name: str(value) for name, value in (row.headers or {}).items() if value is not None}
+    headers |= {name: str(value) for name, value in _headers_of(row).items() if value is not None}
     return Outgoing(
         key=row.id, destination=row.destination, body=json.dumps(row.body, cls=DjangoJSONEncoder), headers=headers
     )
+
+
+def _headers_of(row: ClaimedRow) -> dict[str, Any]:
+    """Return the row's headers, made now when it was written without any.
+
+    Former releases did so for every row, or forgot it in ``bulk_create``; without an id no consumer knows a repetition.
+    """
+    if row.headers:
+        return row.headers
+    message = published_model()(id=row.id, destination=row.destination, body=row.body)
+    return get_message_headers(message)
 
 
 def _storable(error: str) -> str:

@@ -100,6 +100,12 @@ _KEYS = (
     ),
     Key("DEFAULT_CONSUMER_MAX_RETRY_ATTEMPTS", 3, v.whole_not_negative, "Tries again after a database error."),
     Key("DEFAULT_CONSUMER_RETRY_WAIT", 2, v.not_negative, "Seconds before the first of them, growing by as much each."),
+    Key(
+        "INBOX_PER_QUEUE",
+        True,
+        v.boolean,
+        "Each queue handles a message once; False: only one queue does, as beside workers of django-outbox-pattern.",
+    ),
     Key("CONSUMER_CONCURRENCY", 1, v.whole_positive, "Callbacks at work at the same time."),
     Key("CONSUMER_PREFETCH", None, v.optional(v.whole_positive), "Messages in hand; None follows the queue headers."),
     # Both
@@ -170,6 +176,7 @@ DEFAULT_CONSUMER_PROCESS_MSG_ON_BACKGROUND: bool
 DEFAULT_CONSUMER_SHUTDOWN_TIMEOUT: float | None
 DEFAULT_CONSUMER_MAX_RETRY_ATTEMPTS: int
 DEFAULT_CONSUMER_RETRY_WAIT: float
+INBOX_PER_QUEUE: bool
 CONSUMER_CONCURRENCY: int
 CONSUMER_PREFETCH: int | None
 METRICS_PORT: int | None

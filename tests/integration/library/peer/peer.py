@@ -47,13 +47,14 @@ class Peer:
         return self._start(["publish"], settings)
 
     def subscribe(self, callback: str, destination: str, queue: str, **settings: Any) -> Worker:
-        """Start ``subscribe`` with one of ``peer_callbacks``, and wait until it says that it is subscribed."""
+        """Start ``subscribe`` with one of ``peer_callbacks``, and wait until it consumes: it says so earlier."""
         worker = self._start(["subscribe", f"peer_callbacks.{callback}", destination, queue], settings)
-        return worker.wait_for("the peer subscribes", lambda: self._subscribed(worker) and worker)
+        return worker.wait_for("the peer subscribes", lambda: self._consumes(worker, queue) and worker)
 
-    def _subscribed(self, worker: Worker) -> bool:
+    def _consumes(self, worker: Worker, queue: str) -> bool:
         assert worker.process.poll() is None, worker.evidence()
-        return "Consumer started" in worker.log.read_text()
+        said_so = "Consumer started" in worker.log.read_text()
+        return said_so and self.broker is not None and bool((self.broker.api.queue(queue) or {}).get("consumers"))
 
     def environment(self, **settings: Any) -> dict[str, str]:
         """The environment of its processes; the repository is not on their path, for there its name is ours."""

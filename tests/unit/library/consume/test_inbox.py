@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,3 +117,17 @@ def test_a_database_that_was_not_migrated_is_named_with_the_command_to_run() -> 
     assert problem is not None
     assert "no table 'old_received'" in problem
     assert "manage.py migrate" in problem
+
+
+@pytest.mark.django_db
+def test_beside_the_former_library_a_message_is_handled_once_whatever_the_queue() -> None:
+    inbox.record(inbox.new_row("billing", "before", {}, {}))
+    with override_settings(DJANGO_OUTBOX_PATTERN={"INBOX_PER_QUEUE": False}):
+        assert inbox.seen("mailing", "before")
+        inbox.record(inbox.new_row("billing", "m-1", {}, {}))
+        assert inbox.seen("mailing", "m-1")
+        with pytest.raises(DuplicateMessage), transaction.atomic():
+            inbox.record(inbox.new_row("mailing", "m-1", {}, {}))
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Received.objects.create(msg_id="m-1")
+    assert inbox.seen("mailing", "m-1")

@@ -361,3 +361,12 @@ def test_an_idle_poll_costs_one_statement(broker: MemoryBroker, stop: PatientSto
         relay._publish_or_wait()
     assert statements == ["SELECT"]
     assert stop.waits == [1, 1]
+
+
+def test_a_row_written_without_headers_gets_an_id_when_it_is_sent(broker: MemoryBroker, stop: PatientStop) -> None:
+    _create(2)
+    Published.objects.update(headers={})
+    _relay(broker, stop).run()
+    ids = {message.headers["dop-msg-id"] for message in broker.messages}
+    assert ids == {str(row) for row in Published.objects.values_list("id", flat=True)}
+    assert {message.headers["dop-msg-destination"] for message in broker.messages} == {"good"}
