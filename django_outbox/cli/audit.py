@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django_outbox import upkeep
 from django_outbox.cli import FINE, NEEDS_ATTENTION
 from django_outbox.cli.arguments import add_database, add_json, database_from, positive_number
-from django_outbox.cli.output import age
+from django_outbox.durations import age
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser

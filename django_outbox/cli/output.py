@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.utils import timezone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from django.core.management.base import OutputWrapper
 
@@ -23,7 +21,6 @@ WIDTH = 80
 _GAP = "  "
 _NARROWEST = 8
 _BAR = 20
-_STEPS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 @dataclass
@@ -92,24 +89,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], width: int = WID
 def shorten(text: str, size: int) -> str:
     """Cut text to a size and say so."""
     return text if len(text) <= size else f"{text[: size - 1]}…"
-
-
-def age(since: datetime | None) -> str:
-    """Return how long ago something was, in its two largest units; a dash for never."""
-    if since is None:
-        return "-"
-    # Django's own now() is naive where the project's times are.
-    return span(max(0.0, (timezone.now() - since).total_seconds()))
-
-
-def span(seconds: float) -> str:
-    """Return a time span in its two largest units."""
-    left, parts = int(seconds), []
-    for size, unit in _STEPS:
-        number, left = divmod(left, size)
-        if number:
-            parts.append(f"{number} {unit}")
-    return " ".join(parts[:2]) or "0 s"
 
 
 def bar(done: int, total: int) -> str:

@@ -12,7 +12,8 @@ from django.utils import timezone
 from django_outbox import inbox, settings, store, upkeep
 from django_outbox.cli import FINE, WRONG_USAGE
 from django_outbox.cli.arguments import add_database, add_dry_run, add_json, database_from, duration, positive_number
-from django_outbox.cli.output import plural, span
+from django_outbox.cli.output import plural
+from django_outbox.durations import span
 from django_outbox.outbox import published_model
 from django_outbox.retention import BITE
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django_outbox import inbox, store, upkeep
 from django_outbox.cli import FINE
 from django_outbox.cli.arguments import add_database, add_json, database_from
-from django_outbox.cli.output import age
+from django_outbox.durations import age
 from django_outbox.outbox import published_model
 
 if TYPE_CHECKING:

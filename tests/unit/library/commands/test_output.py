@@ -11,6 +11,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from django_outbox import durations
 from django_outbox.cli import output
 from django_outbox.cli.output import Output
 
@@ -43,12 +44,12 @@ def test_numbers_stand_to_the_right_and_long_text_is_cut_visibly() -> None:
     [(0, "0 s"), (59.9, "59 s"), (61, "1 min 1 s"), (7200, "2 h"), (90061, "1 d 1 h"), (86460, "1 d 1 min")],
 )
 def test_a_span_is_told_in_its_two_largest_units(seconds: float, words: str) -> None:
-    assert output.span(seconds) == words
+    assert durations.span(seconds) == words
 
 
 def test_what_lies_in_the_future_is_0_old() -> None:
-    assert output.age(timezone.now() + timedelta(hours=1)) == "0 s"
-    assert output.age(None) == "-"
+    assert durations.age(timezone.now() + timedelta(hours=1)) == "0 s"
+    assert durations.age(None) == "-"
 
 
 def test_progress_is_shown_on_a_terminal_and_nowhere_else() -> None:
