@@ -105,7 +105,7 @@ def busy(peers: Project) -> Iterator[list[str]]:
             dbname=peers.database.name,
             autocommit=True,
         ) as connection:
-            connection.execute("SET lock_timeout = '1s'")
+            connection.execute("SET lock_timeout = '4s'")
             while not stop.is_set():
                 try:
                     connection.execute(PEER_PUBLISHES, [uuid.uuid4(), "/topic/busy", "{}", 2, "{}"])
