@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import OperationalError, transaction
@@ -71,6 +72,49 @@ class TakeTables(Operation):
     def describe(self) -> str:
         """Return what ``migrate`` prints."""
         return f"Wait for a moment in which nobody uses {', '.join(self.models)}"
+
+
+class UseNativeIds(Operation):
+    """Give the primary keys MariaDB's own type where they are still text and Django expects otherwise.
+
+    Django 4.2 made them 32 characters wide there; Django 5 writes 36 and finds none of the old ones. Changing the type
+    copies the table, and writers wait that long. Rows stay readable for Django 4.2, so there is no way back to go.
+    """
+
+    reversible = True
+
+    def __init__(self, *models: str) -> None:
+        self.models = models
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Change nothing."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,  # noqa: ARG002
+    ) -> None:
+        """Change the types, of those tables that need it."""
+        connection = schema_editor.connection
+        if connection.vendor != "mysql" or not connection.features.has_native_uuid_field:
+            return
+        for name in self.models:
+            model = from_state.apps.get_model(app_label, name)
+            if self.allow_migrate_model(connection.alias, model) and _key_is_text(schema_editor, model):
+                table, key = schema_editor.quote_name(model._meta.db_table), schema_editor.quote_name("id")
+                change = f"ALTER TABLE {table} MODIFY {key} uuid NOT NULL"
+                _patiently(schema_editor, [model], partial(schema_editor.execute, change, params=None))
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Do nothing."""
+
+    def describe(self) -> str:
+        """Return what ``migrate`` prints."""
+        return f"Give the ids of {', '.join(self.models)} the type that Django expects on MariaDB"
 
 
 class AddFieldOnline(AddField):
@@ -222,7 +266,8 @@ class AddUniqueConstraintOnline(AddConstraint):
         computed = f"CASE WHEN {condition} THEN {column} END"
         schema_editor.execute(
             f"ALTER TABLE {table} ADD COLUMN {guard} {kind} GENERATED ALWAYS AS ({computed}) VIRTUAL,"
-            f" ADD UNIQUE INDEX {name} ({guard})"
+            f" ADD UNIQUE INDEX {name} ({guard})",
+            params=None,
         )
 
 
@@ -321,6 +366,17 @@ def _is_constraint(schema_editor: BaseDatabaseSchemaEditor, name: str) -> bool:
             [name],
         )
         return cursor.fetchone() is not None
+
+
+def _key_is_text(schema_editor: BaseDatabaseSchemaEditor, model: type[Model]) -> bool:
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT data_type FROM information_schema.columns"
+            " WHERE table_schema = DATABASE() AND table_name = %s AND column_name = %s",
+            [model._meta.db_table, "id"],
+        )
+        found = cursor.fetchone()
+    return found is not None and found[0] == "char"
 
 
 def _columns(schema_editor: BaseDatabaseSchemaEditor, model: type[Model]) -> set[str]:

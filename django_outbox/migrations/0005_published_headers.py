@@ -13,5 +13,5 @@ class Migration(migrations.Migration):
     dependencies: ClassVar = [("django_outbox_pattern", "0004_auto_20230403_1637")]
     operations: ClassVar = [
         AddFieldOnline(model_name="published", name="headers", field=models.JSONField(default=dict)),
-        migrations.RunPython(keep_default_in_database("published", "headers"), migrations.RunPython.noop),
+        migrations.RunPython(keep_default_in_database("published", "headers"), migrations.RunPython.noop, atomic=False),
     ]

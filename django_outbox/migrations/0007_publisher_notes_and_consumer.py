@@ -10,7 +10,7 @@ from typing import ClassVar
 from django.db import migrations, models
 
 import django_outbox.ids
-from django_outbox.operations import AddFieldOnline, TakeTables
+from django_outbox.operations import AddFieldOnline, TakeTables, UseNativeIds
 
 ID_HELP = "Sorts by the time the row was made; older rows have random ids"
 
@@ -30,6 +30,7 @@ class Migration(migrations.Migration):
     dependencies: ClassVar = [("django_outbox_pattern", "0006_published_published_status_27c9ec_btree")]
     operations: ClassVar = [
         TakeTables("published", "received"),
+        UseNativeIds("published", "received"),
         AddFieldOnline(
             model_name="published",
             name="next_attempt_at",

@@ -52,6 +52,12 @@ def _database() -> dict[str, Any]:
 
 
 DATABASES = {"default": _database()}
+if DATABASES["default"]["ENGINE"].endswith("mysql"):
+    import pymysql
+
+    # Django asks for mysqlclient, which takes a compiler to install; to our statements it is the same.
+    pymysql.version_info = (2, 2, 1, "final", 0)
+    pymysql.install_as_MySQLdb()
 if "OUTBOX_TEST_DATABASE" not in os.environ:
     # For the tests of code that is told which database to use.
     DATABASES["other"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
