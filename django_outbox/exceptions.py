@@ -2,6 +2,7 @@
 
     OutboxError
     ├── ConfigurationError              settings or arguments that cannot work; nothing is retried
+    ├── InvalidMessage                  a message that no database or no broker can hold, refused when it is written
     ├── BrokerError                     something between us and the broker
     │   ├── BrokerUnavailable           no connection, or it was lost; come back later
     │   ├── BrokerRefused               the broker answered and said no to this login or virtual host
@@ -26,6 +27,13 @@ class OutboxError(Exception):
 
 class ConfigurationError(OutboxError, ImproperlyConfigured):
     """A setting or an argument cannot work; the message says which one and what to write instead."""
+
+
+class InvalidMessage(OutboxError, ValueError, TypeError):  # noqa: N818
+    """A message cannot be written: it names the place, such as ``body['lines'][3]['note']``, and what is wrong there.
+
+    Also a ``ValueError`` and a ``TypeError``, as ``json.dumps`` raises them for such bodies.
+    """
 
 
 class BrokerError(OutboxError):

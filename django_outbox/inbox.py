@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from django_outbox import settings
 from django_outbox.exceptions import DuplicateMessage
+from django_outbox.wellformed import depth_of, is_storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,9 +62,14 @@ def database_of(message: Model | type[Model]) -> str:
 
 
 def new_row(consumer: str, identity: str | None, body: Any, headers: Mapping[str, Any]) -> Model:
-    """Return the row of a message, not written yet: ``record`` does that when the callback saves."""
+    """Return the row of a message, not written yet: ``record`` does that when the callback saves.
+
+    A body that the column cannot hold is left out, as the row is there for its id: what a stranger wrote must not keep
+    a callback that can do with it from its work.
+    """
     model = received_class()
-    values: dict[str, Any] = {"msg_id": identity, "body": body, "headers": dict(headers)}
+    kept = body if is_storable(body, depth_of(connections[database_of(model)])) else None
+    values: dict[str, Any] = {"msg_id": identity, "body": kept, "headers": dict(headers)}
     if settings.INBOX_PER_QUEUE and _has_consumer(model):
         values["consumer"] = consumer
     return model(**values)
@@ -82,6 +88,12 @@ def seen(consumer: str, identity: str | None) -> bool:
     if settings.INBOX_PER_QUEUE and _has_consumer(model):
         handled &= Q(consumer=consumer) | Q(consumer__isnull=True)
     return model._default_manager.using(database_of(model)).filter(handled).exists()
+
+
+def is_written(message: Model) -> bool:
+    """Tell whether a row is in the database, as the caller's own transaction sees it."""
+    model = type(message)
+    return model._default_manager.using(database_of(model)).filter(pk=message.pk).exists()
 
 
 def record(message: Model) -> None:

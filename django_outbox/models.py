@@ -9,11 +9,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import models
+from django.db import connections, models, router
 from django.utils import timezone
 
-from django_outbox import watching
+from django_outbox import watching, wellformed
 from django_outbox.choices import StatusChoice
+from django_outbox.exceptions import InvalidMessage
 from django_outbox.headers import get_message_headers
 from django_outbox.ids import uuid7
 
@@ -35,7 +36,7 @@ class PublishedQuerySet(models.QuerySet["Published"]):
         """Write many messages at once, each with its id, headers and versioned destination, like ``save()`` does."""
         messages = list(objs)
         for message in messages:
-            message.complete()
+            message.complete(self.db)
         return super().bulk_create(messages, *args, **kwargs)
 
 
@@ -79,18 +80,31 @@ class Published(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the row; a new one is completed first, a later save leaves headers and destination as they are."""
-        self.complete()
+        self.complete(kwargs.get("using"))
         super().save(*args, **kwargs)
 
-    def complete(self) -> None:
-        """Append the version to the destination and make the headers, once for a row that is not written yet."""
-        if not self._state.adding or self._completed_destination == self.destination:
+    def complete(self, using: str | None = None) -> None:
+        """Append the version to the destination and make the headers, once for a row that is not written yet.
+
+        Raises ``InvalidMessage`` for what the database ``using`` or a broker could not hold.
+        """
+        is_completed = self._completed_destination is not None and self._completed_destination == self.destination
+        if is_completed or not self._state.adding:
             return
+        self._check(using or router.db_for_write(type(self), instance=self))
         if self.version:
             self.destination = f"{self.destination}.{self.version}"
         self._completed_destination = self.destination
         self.headers = get_message_headers(self)
         watching.announce(self)
+
+    def _check(self, using: str) -> None:
+        wellformed.check_destination(self.destination, self.version)
+        column = self._meta.get_field("body")
+        if self.body is None and not column.null:
+            raise InvalidMessage("The body is None, which the column cannot hold. Give a body such as {}.")
+        wellformed.check_body(self.body, wellformed.depth_of(connections[using]), getattr(column, "encoder", None))
+        wellformed.check_headers(self.headers)
 
 
 class Received(models.Model):

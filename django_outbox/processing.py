@@ -158,7 +158,7 @@ class Processor:
             return Outcome.NACK
         if payload.duplicate:
             return self._duplicate(job)
-        if payload.committed or (payload.saved and self._visible(job)):
+        if payload.committed or (payload.saved and self._visible(payload)):
             return Outcome.ACK
         if payload.saved:
             logger.error("Message %s: its transaction was rolled back after save()", job.name, extra=self._about(job))
@@ -173,9 +173,9 @@ class Processor:
         )
         return Outcome.ERROR
 
-    def _visible(self, job: Job) -> bool:
+    def _visible(self, payload: Payload) -> bool:
         """Tell whether the row is there for a caller whose own transaction is still open, as a test's is."""
-        return inbox.caller_holds_transaction() and inbox.seen(self.subscription.queue, job.identity)
+        return inbox.caller_holds_transaction() and inbox.is_written(payload.message)
 
     def _duplicate(self, job: Job) -> Outcome:
         """Confirm that the delivery that was quicker has really left its row."""

@@ -8,26 +8,23 @@ goes away is waited for, and costs no row an attempt.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import Error as DatabaseTrouble
 from django.utils import timezone
 
 from django_outbox import metrics, settings, store
 from django_outbox.bases import worker_backoff_seconds
+from django_outbox.composing import compose
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
-from django_outbox.headers import get_message_headers
 from django_outbox.isolation import Isolation, Verdict
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP
-from django_outbox.outbox import published_model
 from django_outbox.retry import RetryPolicy
-from django_outbox.transport.base import Outgoing, Patience, Unsettled
+from django_outbox.transport.base import Patience, Unsettled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +49,6 @@ _ERROR_LIMIT = 2000
 _SUSPECTS_AT_A_TIME = 10
 _SUSPECTS_EVERY = 20
 _SUSPECT_SECONDS = 5.0
-_NOT_AN_OBJECT = "the row's headers are not a JSON object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +158,7 @@ class Relay:
 
     def _send(self, claim: Claim, rows: Sequence[ClaimedRow], seconds: float) -> bool:
         """Send rows, settle them, and tell whether the connection is still good."""
-        unsayable = {row.id: _NOT_AN_OBJECT for row in rows if not isinstance(row.headers, dict | None)}
-        messages = [_outgoing(row) for row in rows if row.id not in unsayable]
+        messages, unsayable = compose(rows)
         report = self.transport.send(messages, self._patience(seconds))
         report.refused.update(unsayable)
         self._conclude(claim, rows, report)
@@ -319,26 +314,6 @@ class Relay:
                 # A stopped loop may come here again and again until its deadline: it must not spin.
                 time.sleep(min(left, RECONNECT_PAUSE_SECONDS))
                 return
-
-
-def _outgoing(row: ClaimedRow) -> Outgoing:
-    """Return a row as it goes on the wire; what the row's headers say wins over what we would."""
-    headers = {"persistent": "true", "content-type": "application/json"}
-    headers |= {name: str(value) for name, value in _headers_of(row).items() if value is not None}
-    return Outgoing(
-        key=row.id, destination=row.destination, body=json.dumps(row.body, cls=DjangoJSONEncoder), headers=headers
-    )
-
-
-def _headers_of(row: ClaimedRow) -> dict[str, Any]:
-    """Return the row's headers, made now when it was written without any.
-
-    Former releases did so for every row, or forgot it in ``bulk_create``; without an id no consumer knows a repetition.
-    """
-    if row.headers:
-        return row.headers
-    message = published_model()(id=row.id, destination=row.destination, body=row.body)
-    return get_message_headers(message)
 
 
 def _storable(error: str) -> str:

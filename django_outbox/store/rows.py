@@ -16,6 +16,7 @@ from django.db.models.functions import Now
 
 from django_outbox.choices import StatusChoice
 from django_outbox.outbox import published_model
+from django_outbox.wellformed import Unreadable
 
 if TYPE_CHECKING:
     import uuid
@@ -34,6 +35,10 @@ class DatabaseNow(Now):
         """Ask for UTC where times are stored as UTC: the session's zone may be any."""
         template = "UTC_TIMESTAMP(6)" if django_settings.USE_TZ else "CURRENT_TIMESTAMP(6)"
         return self.as_sql(compiler, connection, template=template, **context)
+
+
+_COLUMNS = ("pk", "destination", "body", "headers", "added", "retry")
+_DOCUMENTS = ("body", "headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,25 @@ def in_seconds(seconds: float) -> models.expressions.CombinedExpression:
 
 
 def read(found: QuerySet[Published]) -> tuple[ClaimedRow, ...]:
-    """Fetch rows with what the publisher needs of them."""
-    columns = ("pk", "destination", "body", "headers", "added", "retry")
-    return tuple(ClaimedRow(*values) for values in found.values_list(*columns))
+    """Fetch rows with what the publisher needs of them; what Python cannot read of one comes as ``Unreadable``."""
+    try:
+        return tuple(ClaimedRow(*values) for values in found.values_list(*_COLUMNS))
+    except (ValueError, RecursionError):
+        # Databases hold deeper documents and longer numbers than Python reads. One such row must not hide the others.
+        return _read_apart(found)
+
+
+def _read_apart(found: QuerySet[Published]) -> tuple[ClaimedRow, ...]:
+    """Fetch rows with their documents one by one."""
+    rows = []
+    for values in found.values(*(name for name in _COLUMNS if name not in _DOCUMENTS)):
+        documents = {name: _document(found.db, values["pk"], name) for name in _DOCUMENTS}
+        rows.append(ClaimedRow(*({**values, **documents}[name] for name in _COLUMNS)))
+    return tuple(rows)
+
+
+def _document(using: str, pk: uuid.UUID, column: str) -> Any:
+    try:
+        return all_rows(using).filter(pk=pk).values_list(column, flat=True).first()
+    except (ValueError, RecursionError) as error:
+        return Unreadable(f"the row's {column} cannot be read: {error}")

@@ -25,6 +25,7 @@ _ARGUMENTS = (
     "x-overflow",
     "x-queue-type",
 )
+_NUMBERS = ("x-expires", "x-max-length", "x-max-length-bytes", "x-max-priority", "x-message-ttl")
 _DEFAULT_EXCHANGES = {"amq.topic", "amq.direct", "amq.fanout", "amq.headers"}
 
 
@@ -71,6 +72,14 @@ def arguments_of(headers: Mapping[str, Any]) -> dict[str, str]:
     given = {name: str(value) for name, value in headers.items()}
     flags = {name: given.get(name, default).lower() for name, default in _DEFAULTS.items()}
     return flags | {name: given[name] for name in _ARGUMENTS if name in given}
+
+
+def invalid(queue: str, arguments: Mapping[str, str]) -> str | None:
+    """Return RabbitMQ's complaint about an argument that no queue can have, None when there is none."""
+    for name in _NUMBERS:
+        if not re.fullmatch("[0-9]+", arguments.get(name, "0")):
+            return f"PRECONDITION_FAILED - invalid arg '{name}' for queue '{queue}' in vhost '/'"
+    return None
 
 
 def difference(queue: str, asked: Mapping[str, str], there: Mapping[str, str]) -> str | None:

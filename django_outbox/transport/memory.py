@@ -91,11 +91,16 @@ class MemoryBroker:
     # --- queues
 
     def declare(self, name: str, headers: Mapping[str, Any] | None = None) -> MemoryQueue:
-        """Return the queue of that name, made now if need be. Raises ``MemoryFatalError`` when it is another one."""
+        """Return the queue of that name, made now if need be.
+
+        Raises ``MemoryFatalError`` when it is another one, or none that can be.
+        """
         arguments = addressing.arguments_of(headers or {})
         with self._lock:
             queue = self.queues.get(name)
             if queue is None:
+                if (invalid := addressing.invalid(name, arguments)) is not None:
+                    raise MemoryFatalError(invalid)
                 queue = self.queues[name] = MemoryQueue(name, arguments)
             problem = addressing.difference(name, arguments, queue.arguments)
             if problem is not None:
@@ -287,7 +292,7 @@ class MemoryTransport:
         self._connected = False
 
     def _take(self, message: Outgoing, report: SendReport) -> None:
-        problem = unsendable(message.headers)
+        problem = unsendable(message.headers, message.destination)
         if problem is not None:
             report.refused[message.key] = problem
         elif not self.is_connected():

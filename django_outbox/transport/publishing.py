@@ -203,7 +203,7 @@ class StompTransport:
         return Unsettled.CONNECTION_LOST, words
 
     def _write(self, connection: Any, message: Outgoing) -> None:
-        problem = unsendable(message.headers)
+        problem = unsendable(message.headers, message.destination)
         if problem is not None:
             self._book.refuse(message.key, problem)
             return
@@ -214,12 +214,14 @@ class StompTransport:
         connection.send(message.destination, message.body, headers={**headers, "receipt": receipt})
 
 
-def unsendable(headers: Mapping[str, str]) -> str | None:
-    """Return why these headers cannot be put in a frame, None when they can.
+def unsendable(headers: Mapping[str, str], destination: str = "/") -> str | None:
+    """Return why these headers, or the destination, cannot be put in a frame, None when they can.
 
     stomp.py escapes values but neither names nor NUL, and a frame that goes out crooked takes its neighbours down.
     """
-    for name, value in headers.items():
+    for name, value in {**headers, "destination": destination}.items():
+        if name == "destination" and not value:
+            return "the destination is empty"
         if not name or any(character in name for character in "\r\n:\0"):
             return f"the header name {name!r} is empty or holds a colon, a line break or NUL"
         if "\0" in value:
