@@ -1,0 +1,1 @@
+"""The fault ledger: numbered messages through real processes while everything round them breaks."""

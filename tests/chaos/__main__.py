@@ -1,0 +1,51 @@
+"""`python -m tests.chaos`, which `make chaos` calls: one run of the fault ledger, its account, and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from random import SystemRandom
+
+from tests.chaos.peer import peer
+from tests.chaos.run import Wish, run
+from tests.chaos.stage import OURS
+from tests.rig.paths import state_directory
+from tests.rig.waiting import RigError
+
+
+def _wish() -> Wish:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, help="what the fault plan is made of (default: any)")
+    parser.add_argument("--brokers", type=int, choices=[1, 3], default=1, help="1, or 3 with quorum queues")
+    parser.add_argument("--faults", type=int, default=310)
+    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=540, help="the time that the faults are spread over")
+    parser.add_argument("--settle", type=float, default=120, help="the time after the last fault for all to arrive")
+    parser.add_argument("--peer", action="store_true", help="put django-outbox-pattern to the same test")
+    chosen = parser.parse_args()
+    return Wish(
+        library=peer() if chosen.peer else OURS,
+        brokers=chosen.brokers,
+        seed=SystemRandom().randrange(1_000_000) if chosen.seed is None else chosen.seed,
+        faults=chosen.faults,
+        messages=chosen.messages,
+        seconds=chosen.seconds,
+        settle=chosen.settle,
+    )
+
+
+def main() -> int:
+    """Run; exit code 0 when nothing was lost, doubled or stuck, 1 otherwise."""
+    try:
+        report = run(_wish())
+    except RigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(["", *report.lines(), ""]))
+    if not report.good:
+        print(f"The promise was not kept; logs and rows are in {state_directory() / 'chaos'}", file=sys.stderr)
+    return 0 if report.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Which fault happens when: a pure function of the seed, so that a run can be repeated.
+
+A plan is made of lanes: one for each process, one for each process's wire, one for the broker (all its nodes), one for
+the database. Faults of one lane follow each other; those of different lanes may meet, and do. ``faults.py`` carries a
+plan out.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Kind(StrEnum):
+    """What is done to a target."""
+
+    KILL = "kill"
+    FREEZE = "freeze"
+    LONG_FREEZE = "long freeze"
+    RESTART = "restart"
+    CUT = "cut"
+    STALL = "stall"
+    HALF_OPEN = "half-open"
+    SLOW = "slow"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """At ``at`` seconds do ``kind`` to ``target`` for ``seconds``; ``line`` is which wire of a worker it is about."""
+
+    at: float
+    kind: Kind
+    target: str
+    seconds: float = 0.0
+    line: str = ""
+    detail: str = ""
+
+    @property
+    def lane(self) -> str:
+        """What must not have two faults at the same time."""
+        if self.line:
+            return f"{self.target}:{self.line}"
+        return "broker" if self.target.startswith("broker") else self.target
+
+    @property
+    def name(self) -> str:
+        """The fault's row in the ledger's table."""
+        if self.line:
+            return f"wire to {self.line}"
+        return self.target.rstrip("-0123456789")
+
+    def __str__(self) -> str:
+        target = f"{self.target}'s wire to the {self.line}" if self.line else self.target
+        words = f"{self.kind} {target}" + (f" ({self.detail})" if self.detail else "")
+        return f"{words} for {self.seconds:.1f} s" if self.seconds else words
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who takes part. ``workers`` are processes with a wire to the broker and one to the database."""
+
+    workers: Sequence[str]
+    producers: Sequence[str]
+    brokers: Sequence[str]
+    lease: float
+    heartbeat: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a kind of fault looks like: its share of its group, and how long it lasts at least and at most."""
+
+    share: float
+    shortest: float = 0.0
+    longest: float = 0.0
+    details: tuple[str, ...] = ("",)
+
+
+T = TypeVar("T")
+
+# Of all faults; what is left after the servers are faults of processes and wires, half and half.
+_BROKER_SHARE = 0.07
+_DATABASE_SHARE = 0.08
+_PRODUCER_SHARE = 0.05
+
+
+def make_plan(seed: int, faults: int, seconds: float, cast: Cast) -> tuple[Fault, ...]:
+    """Return the faults of a run in the order of their times. The same arguments give the same plan."""
+    chooser = random.Random(seed)
+    broker, database = round(faults * _BROKER_SHARE), round(faults * _DATABASE_SHARE)
+    producer = round(faults * _PRODUCER_SHARE)
+    processes = (faults - broker - database - producer) // 2
+    wires = faults - broker - database - producer - processes
+    plan = [
+        *_spread(chooser, broker, seconds, _broker_shapes(cast), cast.brokers),
+        *_spread(chooser, database, seconds, _DATABASE_SHAPES, ["database"]),
+        *_spread(chooser, processes, seconds, _process_shapes(cast), cast.workers),
+        *_spread(chooser, producer, seconds, _wire_shapes(cast), cast.producers, ("database",)),
+        *_spread(chooser, wires, seconds, _wire_shapes(cast), cast.workers, ("broker", "database")),
+    ]
+    return tuple(sorted(plan, key=lambda fault: (fault.at, fault.lane)))
+
+
+def _process_shapes(cast: Cast) -> dict[Kind, Shape]:
+    return {
+        Kind.KILL: Shape(0.4),
+        Kind.RESTART: Shape(0.2),
+        Kind.FREEZE: Shape(0.3, 0.5, cast.heartbeat * 2.5),
+        Kind.LONG_FREEZE: Shape(0.1, cast.lease + 1, cast.lease + 4),
+    }
+
+
+def _wire_shapes(cast: Cast) -> dict[Kind, Shape]:
+    return {
+        Kind.CUT: Shape(0.4),
+        Kind.STALL: Shape(0.2, 0.3, cast.heartbeat * 2.5, ("both ways", "requests", "answers")),
+        Kind.HALF_OPEN: Shape(0.25, 1.0, cast.lease, ("no end knows", "the server knows", "the worker knows")),
+        Kind.SLOW: Shape(0.15, 2.0, 6.0),
+    }
+
+
+def _broker_shapes(cast: Cast) -> dict[Kind, Shape]:
+    shapes = {
+        Kind.KILL: Shape(0.4),
+        Kind.RESTART: Shape(0.3),
+        Kind.FREEZE: Shape(0.2, 0.5, 3.0),
+        Kind.LONG_FREEZE: Shape(0.1, cast.heartbeat * 2.5, cast.heartbeat * 4),
+    }
+    if len(cast.brokers) > 1:
+        # Fewer than half may be away, except for moments in which all stand still.
+        shapes[Kind.FREEZE] = Shape(0.2, 0.5, 3.0, ("this node", "all nodes"))
+    return shapes
+
+
+_DATABASE_SHAPES = {Kind.KILL: Shape(0.4), Kind.RESTART: Shape(0.35), Kind.FREEZE: Shape(0.25, 0.5, 6.0)}
+
+
+def _spread(
+    chooser: random.Random,
+    count: int,
+    seconds: float,
+    shapes: dict[Kind, Shape],
+    targets: Sequence[str],
+    lines: tuple[str, ...] = ("",),
+) -> list[Fault]:
+    """Return ``count`` faults, evenly spread with jitter; shares are kept exactly, their order is chance."""
+    kinds = _shuffled(chooser, _by_share(shapes, count))
+    places = _shuffled(chooser, [(target, line) for target in targets for line in lines])
+    found = []
+    for index, kind in enumerate(kinds):
+        shape = shapes[kind]
+        target, line = places[index % len(places)]
+        found.append(
+            Fault(
+                at=round((index + chooser.random()) / count * seconds, 2),
+                kind=kind,
+                target=target,
+                seconds=round(chooser.uniform(shape.shortest, shape.longest), 2),
+                line=line,
+                detail=chooser.choice(shape.details),
+            )
+        )
+    return found
+
+
+def _by_share(shapes: dict[Kind, Shape], count: int) -> list[Kind]:
+    """Return ``count`` kinds, each as often as its share says; what rounding leaves over goes to the first."""
+    kinds = [kind for kind, shape in shapes.items() for _ in range(int(shape.share * count))]
+    return [*kinds, *(list(shapes)[index % len(shapes)] for index in range(count - len(kinds)))]
+
+
+def _shuffled(chooser: random.Random, items: list[T]) -> list[T]:
+    chooser.shuffle(items)
+    return items
