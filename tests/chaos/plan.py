@@ -169,9 +169,12 @@ def _spread(
 
 
 def _by_share(shapes: dict[Kind, Shape], count: int) -> list[Kind]:
-    """Return ``count`` kinds, each as often as its share says; what rounding leaves over goes to the first."""
-    kinds = [kind for kind, shape in shapes.items() for _ in range(int(shape.share * count))]
-    return [*kinds, *(list(shapes)[index % len(shapes)] for index in range(count - len(kinds)))]
+    """Return ``count`` kinds, each as often as its share says; a kind that would be missing comes before a rounding."""
+    wanted = {kind: shape.share * count for kind, shape in shapes.items()}
+    counts = {kind: int(number) for kind, number in wanted.items()}
+    while sum(counts.values()) < count:
+        counts[max(counts, key=lambda kind: (counts[kind] == 0, wanted[kind] - counts[kind]))] += 1
+    return [kind for kind, number in counts.items() for _ in range(number)]
 
 
 def _shuffled(chooser: random.Random, items: list[T]) -> list[T]:

@@ -78,9 +78,9 @@ def run(wish: Wish) -> Report:
 def _run_on(found: Stage, wish: Wish, clock: Clock) -> Report:
     cast = Cast(found.workers, found.producers, list(found.brokers), LEASE_SECONDS, HEARTBEAT_SECONDS)
     faults = Faults(make_plan(wish.seed, wish.faults, wish.seconds, cast), found)
-    found.start()
-    clock.say(f"{len(found.processes)} processes are up")
     with Supervisor(list(found.processes.values())) as supervisor:
+        found.start()
+        clock.say(f"{len(found.processes)} processes are up")
         faults.start()
         _wait_for_the_end(found, faults, wish, clock)
         faults.end()

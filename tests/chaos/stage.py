@@ -178,6 +178,8 @@ class Stage:
             "PORT": server.port,
             "USER": server.user,
             "PASSWORD": server.password,
+            "CONN_MAX_AGE": 60,
+            "CONN_HEALTH_CHECKS": True,
             "OPTIONS": {"connect_timeout": 5},
         }
 

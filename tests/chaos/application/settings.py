@@ -12,6 +12,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["django_outbox_pattern", "ledger"]
 DATABASES: dict[str, Any] = {"default": json.loads(os.environ["CHAOS_DATABASE"])}
 DJANGO_OUTBOX_PATTERN: dict[str, Any] = json.loads(os.environ["CHAOS_OUTBOX"])
+for _name in ("DEFAULT_STOMP_HEARTBEATS", "DEFAULT_STOMP_HOST_AND_PORTS"):
+    # JSON has no tuples, and stomp.py wants them.
+    DJANGO_OUTBOX_PATTERN[_name] = [
+        tuple(value) if isinstance(value, list) else value for value in DJANGO_OUTBOX_PATTERN[_name]
+    ]
+DJANGO_OUTBOX_PATTERN["DEFAULT_STOMP_HEARTBEATS"] = tuple(DJANGO_OUTBOX_PATTERN["DEFAULT_STOMP_HEARTBEATS"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
