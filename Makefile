@@ -9,10 +9,11 @@ RIG    := $(PY) -m tests.rig
 
 .DEFAULT_GOAL := help
 .PHONY: help setup apt demo demo-down cluster-up cluster-down servers-up servers-down test test-fast test-cluster test-e2e \
+        chaos chaos-cluster chaos-peer \
         fmt lint types verify generate wheel clean
 
 help:  ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
@@ -58,6 +59,15 @@ test-cluster: apt  ## The operator against a real API server
 
 test-e2e: apt  ## The demo's path and its faults on a real node
 	@$(PY) -m pytest tests/e2e
+
+chaos: apt  ## The fault ledger, about 10 minutes: SEED=n repeats a run, PEER=1 runs the peer, BROKERS=3 a cluster
+	@$(PY) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(PEER),--peer) $(if $(BROKERS),--brokers $(BROKERS)) $(CHAOS)
+
+chaos-cluster: apt  ## The same with a three-node RabbitMQ cluster and quorum queues
+	@$(MAKE) --no-print-directory chaos BROKERS=3
+
+chaos-peer: apt  ## The same on django-outbox-pattern from the package index, for comparison
+	@$(MAKE) --no-print-directory chaos PEER=1
 
 fmt: $(READY)  ## Format the code
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .

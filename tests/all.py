@@ -22,6 +22,8 @@ BUILD_DEADLINE_SECONDS = 40 * 60
 
 LOCAL_TIERS = ("tests/unit", "tests/contract", "tests/integration")
 CLUSTER_TIERS = ("tests/chart", "tests/cluster", "tests/e2e")
+# By itself: what it measures is what the faults do, not what a busy machine does.
+FAULT_TIERS = ("tests/chaos",)
 
 # The report of each group that failed, with pytest's exit code.
 FAILED: dict[Path, int] = {}
@@ -39,6 +41,7 @@ def main(arguments: list[str]) -> int:
         print(f"The rig's build failed, so {', '.join(CLUSTER_TIERS)} could not run:", flush=True)
         print(BUILD_LOG.read_text()[-8000:], flush=True)
         codes.append(1)
+    codes.append(_pytest(FAULT_TIERS, arguments))
     _print_recap()
     verdict = "every tier passed" if not any(codes) else "a tier failed, see above"
     print(f"make test: {verdict}, {time.monotonic() - started:.0f} s", flush=True)

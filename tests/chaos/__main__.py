@@ -6,9 +6,8 @@ import argparse
 import sys
 from random import SystemRandom
 
-from tests.chaos.peer import peer
 from tests.chaos.run import Wish, run
-from tests.chaos.stage import OURS
+from tests.chaos.stage import ours, peer
 from tests.rig.paths import state_directory
 from tests.rig.waiting import RigError
 
@@ -20,11 +19,13 @@ def _wish() -> Wish:
     parser.add_argument("--faults", type=int, default=310)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=540, help="the time that the faults are spread over")
-    parser.add_argument("--settle", type=float, default=120, help="the time after the last fault for all to arrive")
+    parser.add_argument(
+        "--settle", type=float, default=120, help="a message is stuck so long after the last fault and the last arrival"
+    )
     parser.add_argument("--peer", action="store_true", help="put django-outbox-pattern to the same test")
     chosen = parser.parse_args()
     return Wish(
-        library=peer() if chosen.peer else OURS,
+        library=peer() if chosen.peer else ours(),
         brokers=chosen.brokers,
         seed=SystemRandom().randrange(1_000_000) if chosen.seed is None else chosen.seed,
         faults=chosen.faults,

@@ -144,7 +144,7 @@ class Faults:
             node.restart()
         else:
             nodes = self.stage.brokers.values() if fault.detail == "all nodes" else [node]
-            _freeze([pid for each in nodes if (pid := each._node.pid)], fault.seconds)
+            _freeze([pid for each in nodes if (pid := each.pid)], fault.seconds)
         if isinstance(node, ClusterNode):
             size = len(self.stage.brokers)
             wait_until(f"{fault.target} is back", lambda: self._whole(node, size), seconds=REJOIN_SECONDS)

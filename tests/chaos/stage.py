@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tests.chaos.processes import Process
-from tests.rig.hostservices import Postgres, RabbitMQ, services_directory
+from tests.rig.hostservices import Postgres, RabbitMQ
+from tests.rig.hostservices.common import services_directory
+from tests.rig.peers import LAST, peer_python
 from tests.rig.process import free_port
 from tests.rig.proxy import Door, Proxy
 from tests.rig.rabbitmq_cluster import RabbitMQCluster
@@ -42,7 +44,14 @@ class Library:
     prefetch: str
 
 
-OURS = Library("django-outbox-operator", sys.executable, has_probes=True, prefetch="100")
+def ours() -> Library:
+    """Return the library of this repository."""
+    return Library("django-outbox-operator", sys.executable, has_probes=True, prefetch="100")
+
+
+def peer() -> Library:
+    """Return the peer's last release, installed if need be, with the prefetch that is its default."""
+    return Library(f"django-outbox-pattern {LAST}", str(peer_python(LAST)), has_probes=False, prefetch="1")
 
 
 @dataclass(frozen=True)
@@ -208,7 +217,12 @@ class Stage:
                 "CONSUMER_PREFETCH": 100,
                 "CONSUMER_CONCURRENCY": 3,
             }
-        return {"CHAOS_DATABASE": json.dumps(database), "CHAOS_OUTBOX": json.dumps(outbox), "PYTHONUNBUFFERED": "1"}
+        return {
+            "DJANGO_SETTINGS_MODULE": "settings",
+            "CHAOS_DATABASE": json.dumps(database),
+            "CHAOS_OUTBOX": json.dumps(outbox),
+            "PYTHONUNBUFFERED": "1",
+        }
 
 
 @contextlib.contextmanager

@@ -7,16 +7,14 @@ as RabbitMQ recommends for three.
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
-from tests.rig.hostservices import RabbitMQ, services_directory
+from tests.rig.hostservices import RabbitMQ
 from tests.rig.process import Daemon, free_port
-from tests.rig.rundirs import run_directory
 from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 JOIN_SECONDS = 90
@@ -99,15 +97,3 @@ class ClusterEpmd:
         epmd.argv[-1] = str(port)
         epmd.directory = directory
         return epmd
-
-
-@contextlib.contextmanager
-def rabbitmq_cluster(size: int = 3) -> Iterator[RabbitMQCluster]:
-    """A started cluster, killed and removed at the end."""
-    with run_directory(services_directory()) as directory:
-        cluster = RabbitMQCluster(directory, size)
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.kill()
