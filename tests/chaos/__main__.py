@@ -16,7 +16,7 @@ def _wish() -> Wish:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, help="what the fault plan is made of (default: any)")
     parser.add_argument("--brokers", type=int, choices=[1, 3], default=1, help="1, or 3 with quorum queues")
-    parser.add_argument("--faults", type=int, default=310)
+    parser.add_argument("--faults", type=int, default=340)
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=540, help="the time that the faults are spread over")
     parser.add_argument(

@@ -17,23 +17,34 @@ from tests.rig.rabbitmq_cluster import ClusterNode
 from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tests.chaos.stage import Stage
     from tests.rig.hostservices import RabbitMQ
 
 # What a slow wire costs each piece of data, in seconds.
 SLOWNESS = 0.08
-REJOIN_SECONDS = 120
+REJOIN_SECONDS = 240
+# A worker that has just been killed is given so long to come back before a fault finds nobody to happen to.
+VICTIM_SECONDS = 15
+
+
+class NobodyThereError(Exception):
+    """A fault's victim did not run or had no connection: nothing was broken, and nothing is counted."""
 
 
 class Faults:
-    """A plan under way. ``done`` are the faults carried out, ``trouble`` what the rig could not do."""
+    """A plan under way.
+
+    ``done`` are the faults carried out, ``missed`` those that found nobody there, ``trouble`` is what the rig could
+    not do.
+    """
 
     def __init__(self, plan: Sequence[Fault], stage: Stage) -> None:
         self.plan = plan
         self.stage = stage
         self.done: list[Fault] = []
+        self.missed: list[Fault] = []
         self.trouble: list[str] = []
         self.under_way: set[str] = set()
         self.last_end = 0.0
@@ -79,6 +90,9 @@ class Faults:
             try:
                 self._apply(fault)
                 self.done.append(fault)
+            except NobodyThereError:
+                self.missed.append(fault)
+                self._note("found nobody there", fault)
             except Exception as error:
                 self.trouble.append(f"{fault}: {error!r}")
                 self._note(f"FAILED with {error!r}", fault)
@@ -105,6 +119,7 @@ class Faults:
 
     def _break_process(self, fault: Fault) -> None:
         process = self.stage.processes[fault.target]
+        self._await_victim(lambda: process.runs)
         if fault.kind is Kind.KILL:
             process.signal(signal.SIGKILL)
         elif fault.kind is Kind.RESTART:
@@ -112,8 +127,15 @@ class Faults:
         else:
             process.freeze(fault.seconds)
 
+    def _await_victim(self, is_there: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + VICTIM_SECONDS
+        while not is_there():
+            if time.monotonic() >= deadline or self._stop.wait(0.1):
+                raise NobodyThereError
+
     def _break_wire(self, fault: Fault) -> None:
         proxy, doors = self.stage.proxy, self.stage.doors[fault.target, fault.line]
+        self._await_victim(lambda: any(door.pairs for door in doors))
         if fault.kind is Kind.CUT:
             for door in doors:
                 proxy.cut(door)

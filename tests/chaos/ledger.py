@@ -79,13 +79,14 @@ class Report:
     duplicates: int
     recovery: float | None
     longest_silence: float
+    missed: int = 0
     trouble: list[str] = field(default_factory=list)
     restarts: dict[str, str] = field(default_factory=dict)
 
     @property
     def good(self) -> bool:
         """Whether the run proves what it set out to prove."""
-        return self.verdict.good and not self.trouble
+        return self.verdict.good and self.recovery is not None and not self.trouble
 
     def lines(self) -> list[str]:
         """Return the ledger as text."""
@@ -94,6 +95,7 @@ class Report:
         recovery = "not within the deadline" if self.recovery is None else f"{self.recovery:.1f} s"
         rows: list[tuple[str, Any]] = [
             ("faults", total),
+            ("planned faults that found nobody there", self.missed),
             ("messages committed", len(books.committed)),
             ("rolled back on purpose", self.rolled_back),
             ("marked as published", books.published),
@@ -137,6 +139,7 @@ class Report:
                 "seed": self.seed,
                 "seconds": round(self.seconds, 1),
                 "faults": self.faults,
+                "missed": self.missed,
                 "committed": len(books.committed),
                 "rolled_back": self.rolled_back,
                 "published": books.published,

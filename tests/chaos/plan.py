@@ -92,7 +92,9 @@ _PRODUCER_SHARE = 0.05
 def make_plan(seed: int, faults: int, seconds: float, cast: Cast) -> tuple[Fault, ...]:
     """Return the faults of a run in the order of their times. The same arguments give the same plan."""
     chooser = random.Random(seed)
-    broker, database = round(faults * _BROKER_SHARE), round(faults * _DATABASE_SHARE)
+    # However short the run, a cluster loses more than one of its nodes.
+    broker = max(round(faults * _BROKER_SHARE), min(2, len(cast.brokers)))
+    database = round(faults * _DATABASE_SHARE)
     producer = round(faults * _PRODUCER_SHARE)
     processes = (faults - broker - database - producer) // 2
     wires = faults - broker - database - producer - processes
@@ -148,13 +150,15 @@ def _spread(
     targets: Sequence[str],
     lines: tuple[str, ...] = ("",),
 ) -> list[Fault]:
-    """Return ``count`` faults, evenly spread with jitter; shares are kept exactly, their order is chance."""
-    kinds = _shuffled(chooser, _by_share(shapes, count))
+    """Return ``count`` faults, evenly spread with jitter; shares are kept exactly, their order is chance.
+
+    Each kind goes round all places in turn, so that each place has each kind where there are enough of it.
+    """
     places = _shuffled(chooser, [(target, line) for target in targets for line in lines])
+    what = [(kind, places[index % len(places)]) for index, kind in enumerate(_by_share(shapes, count))]
     found = []
-    for index, kind in enumerate(kinds):
+    for index, (kind, (target, line)) in enumerate(_shuffled(chooser, what)):
         shape = shapes[kind]
-        target, line = places[index % len(places)]
         found.append(
             Fault(
                 at=round((index + chooser.random()) / count * seconds, 2),

@@ -57,6 +57,12 @@ class Process:
             self.failed_probes = 0
             self._expected = False
 
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process to do something to."""
+        with self._lock:
+            return self._child is not None and self._child.poll() is None
+
     def signal(self, number: int) -> subprocess.Popen[bytes] | None:
         """Send a signal to the process as it is now and return it, None when there is none."""
         with self._lock:

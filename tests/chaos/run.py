@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PROGRESS_EVERY_SECONDS = 10
 # More than the target needs, for the transactions that are rolled back and the time that producers lose to faults.
 _HEADROOM = 1.15
+# A machine that cannot do what was asked in this many times the time does not get any further.
+_PATIENCE = 2.0
+_PATIENCE_AT_LEAST = 120.0  # seconds
 _DISCARDED = b"already exists. discarding the message"
 
 
@@ -94,9 +97,12 @@ def _run_on(found: Stage, wish: Wish, clock: Clock) -> Report:
 
 
 def _wait_for_the_end(found: Stage, faults: Faults, wish: Wish, clock: Clock) -> None:
-    next_word = time.monotonic()
+    began = next_word = time.monotonic()
     # A rig that cannot do what was planned ends the run: its figures would prove nothing.
     while not faults.trouble:
+        if time.monotonic() > began + _PATIENCE * wish.seconds + _PATIENCE_AT_LEAST:
+            faults.trouble.append(f"not done after {time.monotonic() - began:.0f} s: {_words(_progress(found))}")
+            return
         progress = _progress(found)
         if time.monotonic() >= next_word:
             clock.say(f"faults {len(faults.done):3}/{len(faults.plan)}  {_words(progress)}  {_now(faults)}")
@@ -180,6 +186,7 @@ def _account(found: Stage, faults: Faults, wish: Wish, recovery: float | None) -
         duplicates=sum(_count(found.processes[name].log, _DISCARDED) for name in found.workers),
         recovery=recovery,
         longest_silence=silence.total_seconds() if silence else 0.0,
+        missed=len(faults.missed),
         trouble=faults.trouble,
         restarts={name: _restarts(found, name) for name in found.processes},
     )

@@ -32,6 +32,7 @@ DESTINATION = "/topic/chaos.numbers"
 DEAD_LETTERS = f"DLQ.{QUEUE}"
 LEASE_SECONDS = 8
 HEARTBEAT_SECONDS = 2
+START_SECONDS = 180  # for everything that is a matter of seconds on an idle machine
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Stage:
             check=False,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=START_SECONDS,
         )
         if done.returncode:
             raise RigError(f"migrate failed:\n{done.stdout}{done.stderr}")
@@ -142,12 +143,14 @@ class Stage:
         consumers = [process for name, process in self.processes.items() if name.startswith("consumer")]
         for process in consumers:
             process.start()
-        wait_until("the queue is there", self._bound, seconds=60, state=lambda: tail(consumers[0].log))
+        wait_until("the queue is there", self._bound, seconds=START_SECONDS, state=lambda: tail(consumers[0].log))
         others = [process for process in self.processes.values() if process not in consumers]
         for process in others:
             process.start()
         for process in [*consumers, *others]:
-            wait_until(f"{process.name} is ready", process.is_ready, seconds=60, state=lambda p=process: tail(p.log))  # type: ignore[misc]
+            wait_until(
+                f"{process.name} is ready", process.is_ready, seconds=START_SECONDS, state=lambda p=process: tail(p.log)
+            )  # type: ignore[misc]
 
     def _bound(self) -> bool:
         return self.broker.queue_depth(QUEUE) is not None and self.broker.queue_depth(DEAD_LETTERS) is not None

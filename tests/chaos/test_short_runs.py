@@ -1,6 +1,7 @@
 """The fault ledger in a minute: what `make chaos` does for ten, with fewer faults and messages.
 
-The seed is the same in each run unless SEED says otherwise; `make chaos` takes any.
+The seed is the same in each run unless SEED says otherwise, and is printed; `make chaos` takes any. Nothing here
+depends on how fast the machine is: a slow one takes longer, up to the deadlines, for the same faults and messages.
 """
 
 from __future__ import annotations
@@ -33,13 +34,15 @@ def _run(brokers: int, faults: int, messages: int, seconds: float) -> None:
             raise
         pytest.skip(str(error))
     print("\n".join(report.lines()))
+    verdict = report.verdict
+    assert (len(verdict.lost), len(verdict.doubled), verdict.stuck_count) == (0, 0, 0), "\n".join(report.lines())
     assert report.good, "\n".join(report.lines())
-    assert sum(counter.total() for counter in report.faults.values()) == faults
+    assert sum(counter.total() for counter in report.faults.values()) + report.missed == faults
 
 
 def test_nothing_is_lost_doubled_or_stuck_with_one_broker() -> None:
-    _run(brokers=1, faults=24, messages=5000, seconds=45)
+    _run(brokers=1, faults=20, messages=2000, seconds=22)
 
 
 def test_nothing_is_lost_doubled_or_stuck_with_a_cluster_that_loses_nodes() -> None:
-    _run(brokers=3, faults=20, messages=3000, seconds=40)
+    _run(brokers=3, faults=14, messages=1000, seconds=20)

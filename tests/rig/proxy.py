@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
-from tests.rig.process import free_port
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,7 +37,7 @@ class Door:
 
     name: str
     upstream: tuple[str, int]
-    port: int = field(default_factory=free_port)
+    port: int = 0  # chosen when it is opened
     pairs: set[_Pair] = field(default_factory=set)
     requests_held: bool = False
     answers_held: bool = False
@@ -193,7 +191,9 @@ class Proxy:
                 door.opened += 1
                 return _Pair(door).client
 
-            self._servers.append(await self._loop.create_server(client, HOST, door.port))
+            server = await self._loop.create_server(client, HOST, door.port)
+            door.port = server.sockets[0].getsockname()[1]
+            self._servers.append(server)
 
         asyncio.run_coroutine_threadsafe(listen(), self._loop).result(10)
         return door

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-JOIN_SECONDS = 90
+JOIN_SECONDS = 180
 
 
 class ClusterNode(RabbitMQ):

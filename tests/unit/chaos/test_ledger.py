@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from tests.chaos.ledger import Books, Report, judge
@@ -53,8 +54,8 @@ def test_an_effect_of_a_transaction_that_was_rolled_back_is_a_ghost() -> None:
     assert (verdict.ghosts, verdict.good) == ((4,), False)
 
 
-def test_a_rig_that_failed_proves_nothing() -> None:
-    report = Report(
+def _report() -> Report:
+    return Report(
         library="x",
         mode="one broker",
         seed=1,
@@ -67,7 +68,15 @@ def test_a_rig_that_failed_proves_nothing() -> None:
         recovery=0.0,
         longest_silence=0.0,
     )
+
+
+def test_a_rig_that_failed_proves_nothing() -> None:
+    report = _report()
     assert report.good
     report.trouble.append("kill broker: it did not come back")
     assert not report.good
     assert "it did not come back" in "\n".join(report.lines())
+
+
+def test_a_run_that_did_not_settle_is_not_good() -> None:
+    assert not replace(_report(), recovery=None).good
