@@ -25,7 +25,7 @@ PROGRESS_EVERY_SECONDS = 10
 _HEADROOM = 1.15
 # A machine that cannot do what was asked in this many times the time does not get any further.
 _PATIENCE = 2.0
-_PATIENCE_AT_LEAST = 120.0  # seconds
+_PATIENCE_AT_LEAST = 240.0  # seconds
 _DISCARDED = b"already exists. discarding the message"
 
 

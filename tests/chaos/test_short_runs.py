@@ -41,7 +41,7 @@ def _run(brokers: int, faults: int, messages: int, seconds: float) -> None:
 
 
 def test_nothing_is_lost_doubled_or_stuck_with_one_broker() -> None:
-    _run(brokers=1, faults=20, messages=2000, seconds=22)
+    _run(brokers=1, faults=20, messages=1200, seconds=22)
 
 
 def test_nothing_is_lost_doubled_or_stuck_with_a_cluster_that_loses_nodes() -> None:
