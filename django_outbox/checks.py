@@ -3,14 +3,14 @@
 Ids are stable. Errors: E001 the settings are no dict · E002 a value is of the wrong kind · E003 a dotted path does not
 import · E004 two settings contradict each other · E005 a model of the project's own lacks columns. Warnings: W001 a key
 does not exist · W002 a key does nothing any more · W003 TLS without verification · W004 @publish names a serializer the
-model does not have · W005 @publish names fields it does not have.
+model does not have · W005 @publish names fields it does not have · W007 a TLS file cannot be read or is not used.
 
 Django runs them with its own; ``manage.py publish`` and ``subscribe`` ask ``first_error`` before they start.
 """
 
 from __future__ import annotations
 
-import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -19,11 +19,11 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import FieldDoesNotExist
 from django.utils.module_loading import import_string
-from stomp.transport import Transport
 
 from django_outbox import decorators, settings
 
 TAG = "outbox"
+_TLS_FILES = ("DEFAULT_STOMP_CA_CERTS", "DEFAULT_STOMP_CERT_FILE", "DEFAULT_STOMP_KEY_FILE")
 _SECRET = frozenset({"DEFAULT_STOMP_PASSCODE", "DEFAULT_STOMP_SSL_PASSWORD"})
 
 
@@ -63,11 +63,36 @@ def check_relations(**_kwargs: Any) -> list[CheckMessage]:
         message = f"CLAIM_LEASE ({lease} s) must be more than twice RECEIPT_TIMEOUT ({timeout} s)."
         hint = "Otherwise a second publisher sends rows again that the first still waits for."
         messages.append(Error(message, hint=hint, id="django_outbox.E004"))
-    if settings.DEFAULT_STOMP_USE_SSL is True and not settings.DEFAULT_STOMP_CA_CERTS and not _stomp_verifies():
-        message = "The broker's certificate is not verified: DEFAULT_STOMP_CA_CERTS is not set."
-        hint = "Set it to a file of certificate authorities, such as /etc/ssl/certs/ca-certificates.crt."
+    if settings.DEFAULT_STOMP_USE_SSL is True and settings.DEFAULT_STOMP_SSL_VERIFY is False:
+        message = "The broker's certificate is not verified: DEFAULT_STOMP_SSL_VERIFY is False."
+        hint = "Remove it, and set DEFAULT_STOMP_CA_CERTS to the file of the authority that signed the certificate."
         messages.append(CheckWarning(message, hint=hint, id="django_outbox.W003"))
     return messages
+
+
+@register(TAG)
+def check_tls_files(**_kwargs: Any) -> list[CheckMessage]:
+    """Look for the files of TLS. Warnings: only workers need them, and where migrations run they may be missing."""
+    return [CheckWarning(message, hint=hint, id="django_outbox.W007") for message, hint in _tls_problems()]
+
+
+def _tls_problems() -> Iterator[tuple[str, str]]:
+    files = {name: value for name in _TLS_FILES if isinstance(value := settings.value_of(name), str | os.PathLike)}
+    if files and settings.DEFAULT_STOMP_USE_SSL is False:
+        yield f"{', '.join(files)} has no effect.", "Set DEFAULT_STOMP_USE_SSL to True to connect with TLS."
+        return
+    for name, path in files.items():
+        if not os.access(path, os.R_OK):
+            reason = "does not exist" if not os.path.exists(path) else "cannot be read by this user"  # noqa: PTH110
+            yield (
+                f"{name}: the file {os.fspath(path)!r} {reason}.",
+                "Workers cannot connect to the broker without it: mount the file or correct the path.",
+            )
+    if "DEFAULT_STOMP_KEY_FILE" in files and "DEFAULT_STOMP_CERT_FILE" not in files:
+        yield (
+            "DEFAULT_STOMP_KEY_FILE is set and DEFAULT_STOMP_CERT_FILE is not: no client certificate is shown.",
+            "Set DEFAULT_STOMP_CERT_FILE to the certificate that goes with the key.",
+        )
 
 
 @register(TAG)
@@ -155,8 +180,3 @@ def _path(name: str) -> str:
 
 def _are_numbers(*values: Any) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def _stomp_verifies() -> bool:
-    """Tell whether this stomp.py verifies certificates by itself, as version 9 does."""
-    return "verify" in inspect.signature(Transport.set_ssl).parameters

@@ -39,7 +39,18 @@ _KEYS = (
     Key("DEFAULT_STOMP_USE_SSL", False, v.boolean, "Connect with TLS."),
     Key("DEFAULT_STOMP_KEY_FILE", None, v.optional(v.path), "File of the client's private key."),
     Key("DEFAULT_STOMP_CERT_FILE", None, v.optional(v.path), "File of the client's certificate."),
-    Key("DEFAULT_STOMP_CA_CERTS", None, v.optional(v.path), "File of the authorities that the broker's is checked by."),
+    Key(
+        "DEFAULT_STOMP_CA_CERTS",
+        None,
+        v.optional(v.path),
+        "File of the authorities that the broker's is checked by; None asks the system's.",
+    ),
+    Key(
+        "DEFAULT_STOMP_SSL_VERIFY",
+        True,
+        v.boolean,
+        "Accept only a broker whose certificate is valid and names the host connected to.",
+    ),
     Key("DEFAULT_STOMP_CERT_VALIDATOR", None, v.optional(v.function), "A further check: (cert, host) -> (ok, error)."),
     Key("DEFAULT_STOMP_SSL_VERSION", None, v.anything, "A PROTOCOL_... constant of the ssl module."),
     Key("DEFAULT_STOMP_SSL_PASSWORD", None, v.optional(v.text), "Password of the private key."),
@@ -149,6 +160,7 @@ DEFAULT_STOMP_USE_SSL: bool
 DEFAULT_STOMP_KEY_FILE: str | None
 DEFAULT_STOMP_CERT_FILE: str | None
 DEFAULT_STOMP_CA_CERTS: str | None
+DEFAULT_STOMP_SSL_VERIFY: bool
 DEFAULT_STOMP_CERT_VALIDATOR: Callable[..., tuple[bool, str]] | str | None
 DEFAULT_STOMP_SSL_VERSION: Any
 DEFAULT_STOMP_SSL_PASSWORD: str | None

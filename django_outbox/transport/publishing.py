@@ -7,9 +7,6 @@ by nothing at all, which is why waiting has an end.
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import struct
 import threading
 import time
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ from stomp.listener import ConnectionListener
 from django_outbox import settings
 from django_outbox.transport.base import SendReport, Unsettled
 from django_outbox.transport.stomp import OpenConnection, abort, describe_error, hosts_in_words, open_connection
+from django_outbox.transport.wire import bound_sending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -155,7 +153,7 @@ class StompTransport:
         self._generation += 1
         self._book = ReceiptBook()
         self._open = open_connection("publisher", listener=self._book)
-        _bound_blocking(self._open.connection, settings.RECEIPT_TIMEOUT)
+        bound_sending(self._open.connection.transport.socket, settings.RECEIPT_TIMEOUT)
 
     def send(self, messages: Sequence[Outgoing], patience: Patience) -> SendReport:
         """Send all without waiting in between, then wait for the receipts."""
@@ -231,15 +229,3 @@ def unsendable(headers: Mapping[str, str], destination: str = "/") -> str | None
         except UnicodeEncodeError:
             return f"the header {name!r} holds what UTF-8 cannot say"
     return None
-
-
-def _bound_blocking(connection: Any, seconds: float) -> None:
-    """Make a write fail that the broker does not take within ``seconds``: it stops reading when its memory runs out."""
-    wire = getattr(connection.transport, "socket", None)
-    if wire is None:
-        return
-    whole, fraction = divmod(seconds, 1)
-    with contextlib.suppress(OSError):
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(whole), int(fraction * 1e6)))
-        # Without it the last frames of a batch wait for the acknowledgement of those before.
-        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

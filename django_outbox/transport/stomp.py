@@ -1,13 +1,14 @@
 """The STOMP connection: how one is opened, closed and watched, for publishers and consumers alike.
 
-``open_connection`` is the only code that puts credentials, virtual host and TLS on a connection and waits for the
-broker's answer; ``factories.factory_connection`` shares its beginning (``build_connection``). A connection is used
-once: to reconnect, open a new one. Works with stomp.py 8 and 9.
+``open_connection`` is the only code that puts credentials and virtual host on a connection and waits for the broker's
+answer; ``factories.factory_connection`` shares its beginning (``build_connection``). A connection is used once: to
+reconnect, open a new one. ``wire`` opens the socket, ``tls`` says how it is verified. Works with stomp.py 8 and 9.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import threading
 from dataclasses import dataclass, field
@@ -16,12 +17,16 @@ from typing import TYPE_CHECKING, Any
 from django.utils.module_loading import import_string
 from stomp.exception import StompException
 from stomp.listener import ConnectionListener
+from stomp.transport import Transport
 
 from django_outbox import settings
-from django_outbox.exceptions import BrokerRefused, BrokerUnavailable, ConfigurationError
+from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
+from django_outbox.transport.quiet import hush
+from django_outbox.transport.tls import arguments_of_set_ssl, tls_settings
+from django_outbox.transport.wire import Dialer, TlsRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # TCP and TLS; a host that swallows packets would otherwise hold a worker for minutes.
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -81,20 +86,29 @@ class OpenConnection:
         abort(self.connection)
 
 
-def build_connection(heartbeats: tuple[int, int] | None, **options: Any) -> Any:
+def build_connection(
+    heartbeats: tuple[int, int] | None, hosts: Sequence[tuple[str, int]] | None = None, **options: Any
+) -> Any:
     """Return a connection as the settings describe it, not connected yet.
 
-    ``options`` go to ``DEFAULT_CONNECTION_CLASS`` as they are, except those that its signature does not know.
+    ``hosts`` default to those of the settings. ``options`` go to ``DEFAULT_CONNECTION_CLASS`` as they are, except those
+    that its signature does not know.
     """
-    hosts = [(host, int(port)) for host, port in settings.DEFAULT_STOMP_HOST_AND_PORTS]
+    hush()
+    hosts = configured_hosts() if hosts is None else list(hosts)
     connection_class = import_string(settings.DEFAULT_CONNECTION_CLASS)
     arguments: dict[str, Any] = {"host_and_ports": hosts, "vhost": settings.DEFAULT_STOMP_VHOST}
     if heartbeats is not None:
         arguments["heartbeats"] = tuple(heartbeats)
     arguments |= {name: value for name, value in options.items() if _accepts(connection_class, name)}
     connection = connection_class(**arguments)
-    if settings.DEFAULT_STOMP_USE_SSL:
-        connection.set_ssl(for_hosts=hosts, **_tls())
+    transport = getattr(connection, "transport", None)
+    if isinstance(transport, Transport):
+        tls = tls_settings() if settings.DEFAULT_STOMP_USE_SSL else None
+        transport.attempt_connection = Dialer(transport, hosts, tls, options.get("timeout"))
+    elif settings.DEFAULT_STOMP_USE_SSL:
+        # A transport of another kind (WebSocket) opens its connection itself.
+        connection.set_ssl(for_hosts=hosts, **arguments_of_set_ssl(connection))
     return connection
 
 
@@ -104,24 +118,62 @@ def open_connection(
     heartbeats: tuple[int, int] | None = None,
     **options: Any,
 ) -> OpenConnection:
-    """Connect, log in, and return the connection once the broker accepted it.
+    """Connect, log in, and return the connection once a broker accepted it; they are tried in the settings' order.
 
-    ``role`` says in errors and logs what it is for. ``listener`` hears every frame from the first on. ``heartbeats``
-    default to ``DEFAULT_STOMP_HEARTBEATS``; (0, 0) turns them off. Raises ``BrokerUnavailable``, ``BrokerRefused``, or
-    ``ConfigurationError`` for TLS files that cannot be read.
+    ``role`` says in errors and logs what it is for. ``listener`` hears every frame of the connection that is accepted
+    from the first on. ``heartbeats`` default to ``DEFAULT_STOMP_HEARTBEATS``; (0, 0) turns them off. Raises
+    ``BrokerUnavailable``, ``BrokerRefused``, or ``ConfigurationError`` for TLS files that cannot be read.
     """
     wanted = settings.DEFAULT_STOMP_HEARTBEATS if heartbeats is None else heartbeats
     defaults = {"timeout": CONNECT_TIMEOUT_SECONDS, "reconnect_attempts_max": 1}
-    connection = build_connection(wanted, **{**defaults, **options})
+    problems: list[BrokerUnavailable | BrokerRefused] = []
+    for host in configured_hosts():
+        connection = build_connection(wanted, [host], **{**defaults, **options})
+        try:
+            return _open(connection, host, role, listener)
+        except (BrokerUnavailable, BrokerRefused) as error:
+            problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    refused = any(isinstance(problem, BrokerRefused) for problem in problems)
+    words = " ".join(map(str, problems)) or "DEFAULT_STOMP_HOST_AND_PORTS names no broker."
+    raise (BrokerRefused if refused else BrokerUnavailable)(words)
+
+
+def _open(connection: Any, host: tuple[str, int], role: str, listener: ConnectionListener | None) -> OpenConnection:
     # The timeout is for connecting only: with one on reads, stomp.py takes a quiet broker for a dead one.
     connection.transport.blocking = True
     watch = ConnectionWatch()
     # stomp.py calls listeners in the order of their names: the watch must know before the others act.
     connection.set_listener(_WATCH_NAME, watch)
     if listener is not None:
-        connection.set_listener(f"{_WATCH_NAME}-{role}", listener)
-    _log_in(connection, watch, role)
-    return OpenConnection(connection=connection, watch=watch, host=_host_of(connection))
+        connection.set_listener(f"{_WATCH_NAME}-{role}", _AcceptedOnly(listener))
+    name = f"{host[0]}:{host[1]}"
+    _log_in(connection, watch, role, name)
+    return OpenConnection(connection=connection, watch=watch, host=name)
+
+
+class _AcceptedOnly:
+    """Lets a listener hear a connection only when the broker accepted it: another host may be tried after this one."""
+
+    def __init__(self, listener: ConnectionListener) -> None:
+        self._listener = listener
+        self._kept: list[tuple[str, tuple[Any, ...]]] | None = []
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("on_") or not hasattr(self._listener, name):
+            raise AttributeError(name)
+        return functools.partial(self._hear, name)
+
+    def _hear(self, name: str, *arguments: Any) -> Any:
+        kept = self._kept
+        if kept is not None and name != "on_connected":
+            kept.append((name, arguments))
+            return None
+        self._kept = None
+        for earlier, its_arguments in kept or ():
+            getattr(self._listener, earlier)(*its_arguments)
+        return getattr(self._listener, name)(*arguments)
 
 
 def abort(connection: Any) -> None:
@@ -143,69 +195,52 @@ def hosts_in_words() -> str:
     return ", ".join(f"{host}:{port}" for host, port in settings.DEFAULT_STOMP_HOST_AND_PORTS)
 
 
-def _log_in(connection: Any, watch: ConnectionWatch, role: str) -> None:
+def configured_hosts() -> list[tuple[str, int]]:
+    """Return the brokers of the settings, in the order in which they are tried."""
+    return [(host, int(port)) for host, port in settings.DEFAULT_STOMP_HOST_AND_PORTS]
+
+
+def _log_in(connection: Any, watch: ConnectionWatch, role: str, host: str) -> None:
     try:
         connection.connect(settings.DEFAULT_STOMP_USERNAME, settings.DEFAULT_STOMP_PASSCODE, wait=False)
         answered = watch.answered.wait(ANSWER_TIMEOUT_SECONDS)
+    except TlsRefused as error:
+        raise BrokerRefused(_unreachable(role, host, str(error))) from error
     except (StompException, OSError, AttributeError) as error:
         # AttributeError: stomp.py's receiver took its socket away while the CONNECT frame was being written.
         abort(connection)
-        raise BrokerUnavailable(_unreachable(role, watch.error or _words_of(error))) from error
+        _raise_tls_problem(connection, role, host)
+        raise BrokerUnavailable(_unreachable(role, host, watch.error or _words_of(error))) from error
     if watch.connected:
         return
     abort(connection)
     if watch.error is not None:
         raise BrokerRefused(
-            f"The broker at {hosts_in_words()} refused the {role}'s login as {settings.DEFAULT_STOMP_USERNAME!r} to the"
+            f"The broker at {host} refused the {role}'s login as {settings.DEFAULT_STOMP_USERNAME!r} to the"
             f" virtual host {settings.DEFAULT_STOMP_VHOST!r}: {watch.error}. Check DEFAULT_STOMP_USERNAME,"
             " DEFAULT_STOMP_PASSCODE and DEFAULT_STOMP_VHOST in DJANGO_OUTBOX_PATTERN."
         )
+    _raise_tls_problem(connection, role, host)
     why = "it closed the connection" if answered else f"no answer within {ANSWER_TIMEOUT_SECONDS:.0f} s"
-    raise BrokerUnavailable(_unreachable(role, why))
+    raise BrokerUnavailable(_unreachable(role, host, why))
 
 
-def _unreachable(role: str, why: str) -> str:
-    return f"The {role} cannot connect to the broker at {hosts_in_words()}: {why}."
+def _raise_tls_problem(connection: Any, role: str, host: str) -> None:
+    """Raise what ended the connection when that was TLS: a missing client certificate shows after the handshake."""
+    dialer = getattr(connection.transport, "attempt_connection", None)
+    problem = dialer.problem() if isinstance(dialer, Dialer) else None
+    if problem is not None:
+        raise BrokerRefused(_unreachable(role, host, problem))
+
+
+def _unreachable(role: str, host: str, why: str) -> str:
+    return f"The {role} cannot connect to the broker at {host}: {why.rstrip('.')}."
 
 
 def _words_of(error: Exception) -> str:
     return str(error) or "no connection could be made"
 
 
-def _host_of(connection: Any) -> str:
-    host_and_port = getattr(connection.transport, "current_host_and_port", None)
-    return f"{host_and_port[0]}:{host_and_port[1]}" if host_and_port else hosts_in_words()
-
-
 def _accepts(connection_class: Any, option: str) -> bool:
     parameters = inspect.signature(connection_class).parameters
     return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-
-
-def _tls() -> dict[str, Any]:
-    """Return the arguments of ``set_ssl``: those that stomp.py 8 and 9 both know, and only what is set."""
-    validator = settings.DEFAULT_STOMP_CERT_VALIDATOR
-    arguments = {
-        "key_file": settings.DEFAULT_STOMP_KEY_FILE,
-        "cert_file": settings.DEFAULT_STOMP_CERT_FILE,
-        "ca_certs": settings.DEFAULT_STOMP_CA_CERTS,
-        "cert_validator": import_string(validator) if isinstance(validator, str) else validator,
-        "ssl_version": settings.DEFAULT_STOMP_SSL_VERSION,
-        "password": settings.DEFAULT_STOMP_SSL_PASSWORD,
-    }
-    for name in ("key_file", "cert_file", "ca_certs"):
-        _require_readable(name, arguments[name])
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _require_readable(name: str, path: str | None) -> None:
-    if path is None:
-        return
-    try:
-        with open(path, "rb"):  # noqa: PTH123 - the setting may be any path-like
-            pass
-    except OSError as error:
-        raise ConfigurationError(
-            f"DEFAULT_STOMP_{name.upper()} names a file that cannot be read: {error}."
-            " Correct the path in DJANGO_OUTBOX_PATTERN."
-        ) from error

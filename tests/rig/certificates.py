@@ -61,10 +61,11 @@ class Authority:
             ]
             run([*argv, "-keyout", str(self.pair.key), "-out", str(self.pair.certificate)])
 
-    def issue(self, name: str, subject: str, *, names: tuple[str, ...] = ()) -> Pair:
+    def issue(self, name: str, subject: str, *, names: tuple[str, ...] = (), days: int = 3650) -> Pair:
         """A certificate for `subject` (like `/O=group/CN=user`), valid for servers and clients.
 
-        `names` are its subject alternative names, as `DNS:name` or `IP:address`.
+        `names` are its subject alternative names, as `DNS:name` or `IP:address`. It is valid for `days`, and expired
+        where they are negative.
         """
         pair = Pair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
         request, extensions = self._directory / f"{name}.csr", self._directory / f"{name}.ext"
@@ -75,9 +76,16 @@ class Authority:
         argv = [self._openssl, "req", "-new", "-config", str(self._configuration), *_KEY, "-subj", subject]
         run([*argv, "-keyout", str(pair.key), "-out", str(request)])
         argv = [self._openssl, "x509", "-req", "-in", str(request), "-CA", str(self.pair.certificate)]
-        argv += ["-CAkey", str(self.pair.key), "-CAcreateserial", *_DAYS, "-extfile", str(extensions)]
+        argv += ["-CAkey", str(self.pair.key), "-CAcreateserial", "-days", str(days), "-extfile", str(extensions)]
         run([*argv, "-out", str(pair.certificate)])
         return pair
+
+
+def locked(pair: Pair, path: Path, password: str) -> Pair:
+    """The same certificate with its key in `path`, which this password opens."""
+    openssl = str(find_program("openssl", package="openssl"))
+    run([openssl, "pkey", "-in", str(pair.key), "-aes256", "-passout", f"pass:{password}", "-out", str(path)])
+    return Pair(pair.certificate, path)
 
 
 def signing_key(directory: Path, name: str) -> Pair:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.checks import run_checks
@@ -13,10 +13,14 @@ from django.test.utils import isolate_apps
 from django_outbox import checks, decorators
 from django_outbox.decorators import Config, publish
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def _messages(**configured: Any) -> list[tuple[str, str, str]]:
     with override_settings(DJANGO_OUTBOX_PATTERN=configured):
         found = [*checks.check_settings(), *checks.check_imports(), *checks.check_relations(), *checks.check_models()]
+        found += checks.check_tls_files()
     return [(message.id or "", message.msg, message.hint or "") for message in found]
 
 
@@ -101,10 +105,39 @@ def test_an_outbox_model_without_the_publishers_columns_is_an_error() -> None:
     assert "claim_token" in message
 
 
-def test_tls_without_verification_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "_stomp_verifies", lambda: False)
-    assert [id_ for id_, _, _ in _messages(DEFAULT_STOMP_USE_SSL=True)] == ["django_outbox.W003"]
-    assert _messages(DEFAULT_STOMP_USE_SSL=True, DEFAULT_STOMP_CA_CERTS="/etc/ssl/certs/ca-certificates.crt") == []
+def test_tls_without_verification_is_a_warning() -> None:
+    [(id_, message, _)] = _messages(DEFAULT_STOMP_USE_SSL=True, DEFAULT_STOMP_SSL_VERIFY=False)
+    assert id_ == "django_outbox.W003"
+    assert "not verified" in message
+    assert _messages(DEFAULT_STOMP_USE_SSL=True) == []
+
+
+@pytest.mark.parametrize("name", ["DEFAULT_STOMP_CA_CERTS", "DEFAULT_STOMP_CERT_FILE"])
+def test_a_tls_file_that_is_missing_is_a_warning_that_names_it(name: str, tmp_path: Path) -> None:
+    [(id_, message, hint)] = _messages(**{"DEFAULT_STOMP_USE_SSL": True, name: tmp_path / "missing.pem"})
+    assert id_ == "django_outbox.W007"
+    assert name in message
+    assert "missing.pem" in message
+    assert "mount the file" in hint
+
+
+def test_tls_files_that_are_there_raise_no_objection(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    assert _messages(DEFAULT_STOMP_USE_SSL=True, DEFAULT_STOMP_CA_CERTS=str(tmp_path / "ca.pem")) == []
+
+
+def test_tls_files_without_tls_are_a_warning(tmp_path: Path) -> None:
+    [(id_, message, hint)] = _messages(DEFAULT_STOMP_CA_CERTS=str(tmp_path))
+    assert id_ == "django_outbox.W007"
+    assert "no effect" in message
+    assert "DEFAULT_STOMP_USE_SSL" in hint
+
+
+def test_a_key_without_its_certificate_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").touch()
+    [(id_, message, _)] = _messages(DEFAULT_STOMP_USE_SSL=True, DEFAULT_STOMP_KEY_FILE=str(tmp_path / "key.pem"))
+    assert id_ == "django_outbox.W007"
+    assert "DEFAULT_STOMP_CERT_FILE is not" in message
 
 
 @isolate_apps("tests.django_project.events")

@@ -1,0 +1,49 @@
+"""What stomp.py writes into the log once our connections use it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.test import override_settings
+from stomp.utils import Frame
+
+from django_outbox.transport.stomp import build_connection
+
+if TYPE_CHECKING:
+    import pytest
+    import stomp
+
+
+def _logged(caplog: pytest.LogCaptureFixture, **configured: Any) -> str:
+    caplog.set_level(logging.DEBUG, "stomp.py")
+    with override_settings(DJANGO_OUTBOX_PATTERN=configured):
+        connection: stomp.StompConnection12 = build_connection(None)
+        connection.transport.send = lambda _frame: None
+        connection.transport.blocking = True
+        connection.transport.transmit(Frame("STOMP", {"login": "me", "passcode": "top'secret word"}, None))
+        connection.transport.transmit(Frame("SEND", {"person": "Ada"}, '{"salary": 1}'))
+        received = b"MESSAGE\nperson:Ada\n\n" + b'{"salary": 1}'
+        connection.transport.process_frame(Frame("MESSAGE", {"person": "Ada"}, '{"salary": 1}'), received)
+    return caplog.text
+
+
+def test_a_passcode_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    said = _logged(caplog, LOG_MESSAGE_BODIES=True)
+    assert "sending frame: STOMP" in said
+    assert "secret" not in said
+    assert "word" not in said
+
+
+def test_frames_are_named_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    said = _logged(caplog)
+    assert "sending frame: SEND" in said
+    assert "received frame: MESSAGE" in said
+    assert "Ada" not in said
+    assert "salary" not in said
+
+
+def test_who_wants_bodies_in_the_log_gets_them(caplog: pytest.LogCaptureFixture) -> None:
+    said = _logged(caplog, LOG_MESSAGE_BODIES=True)
+    assert said.count("salary") == 2
+    assert said.count("Ada") == 2
