@@ -11,19 +11,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from django_outbox.choices import StatusChoice
     from django_outbox.decorators import Config, publish
+    from django_outbox.exceptions import Reject, RetryLater
     from django_outbox.models import Published, Received
     from django_outbox.outbox import enqueue
     from django_outbox.payloads import Payload
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "Payload", "Published", "Received", "StatusChoice", "enqueue", "publish"]
+__all__ = [
+    "Config",
+    "Payload",
+    "Published",
+    "Received",
+    "Reject",
+    "RetryLater",
+    "StatusChoice",
+    "enqueue",
+    "publish",
+]
 
 _HOMES = {
     "Config": "django_outbox.decorators",
     "Payload": "django_outbox.payloads",
     "Published": "django_outbox.models",
     "Received": "django_outbox.models",
+    "Reject": "django_outbox.exceptions",
+    "RetryLater": "django_outbox.exceptions",
     "StatusChoice": "django_outbox.choices",
     "enqueue": "django_outbox.outbox",
     "publish": "django_outbox.decorators",

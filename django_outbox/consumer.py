@@ -2,7 +2,7 @@
 
 The supervisor is the thread that calls ``ConsumerEngine.run``: it connects, declares, subscribes, watches, reconnects
 with growing waits, and drains when asked to stop. Deliveries go from stomp.py's thread through ``DeliveryBuffer`` to
-the workers; a worker has ``Processor`` decide and settles on the link that the delivery came through.
+the workers; a worker has ``Processor`` decide and ``Settler`` tell the broker.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from django.utils import timezone
-from django.utils.dateparse import parse_datetime
-
 from django_outbox import connections, metrics, settings
 from django_outbox.buffer import DeliveryBuffer
 from django_outbox.exceptions import BrokerError, BrokerRefused
+from django_outbox.forwarding import Forwarder
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP, StopSignal
 from django_outbox.link import Delivery, Link, declare_without_taking
-from django_outbox.processing import Outcome, Processor
+from django_outbox.processing import Ending, Outcome, Processor
+from django_outbox.settlement import Settler
+from django_outbox.story import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
+    from django_outbox.dialects import Dialect
     from django_outbox.health import Health
     from django_outbox.subscription import Subscription
 
@@ -37,6 +37,8 @@ NEEDS = ("broker", "subscription")
 
 # How long the supervisor looks away; the most that a lost connection goes unnoticed.
 _LOOK_SECONDS = 0.5
+# A broker that gives up one link after the other sooner than this must not be stormed.
+_SOUND_SECONDS = 5.0
 # DEFAULT_MAXIMUM_BACKOFF may shorten this. A broker that comes back should not wait an hour for its subscribers.
 _LONGEST_BACKOFF_SECONDS = 30.0
 # A broker that ignores prefetch-count is held back by TCP once this many deliveries wait.
@@ -63,11 +65,15 @@ class ConsumerEngine:
         self._make_listener = make_listener
         self._generation = 0
         self._attempts = 0
+        self._linked_at = 0.0
+        self._short_lives = 0
         self._declared = False
         self._lost_because = "lost"
         self._stop = StopSignal()
         self._buffer = DeliveryBuffer(max(subscription.effective_prefetch, _SMALLEST_BUFFER))
         self._processor = Processor(subscription, pause=self._pause, report=self._report_database)
+        self._forwarder = Forwarder(subscription, declare=self._declare_again)
+        self._settler = Settler(subscription, self._forwarder)
         self._inflight = metrics.INFLIGHT.labels(subscription.queue)
         self._workers = [
             threading.Thread(target=self._work, name=f"outbox-worker-{number}", daemon=True)
@@ -93,14 +99,9 @@ class ConsumerEngine:
 
     def _show_zeros(self) -> None:
         """Export each series before its first event: Prometheus sees no increase in one that begins at 1."""
-        queue = self.subscription.queue
         for host, port in settings.DEFAULT_STOMP_HOST_AND_PORTS:
             metrics.BROKER_CONNECTED.labels(f"{host}:{port}").set(0)
-        for outcome in Outcome:
-            if outcome is not Outcome.LEFT:
-                metrics.RECEIVED.labels(queue, outcome.value)
-        metrics.REDELIVERED.labels(queue)
-        metrics.RECEIVE_LAG.labels(queue)
+        self._settler.show_zeros()
 
     # --- the supervisor
 
@@ -114,6 +115,7 @@ class ConsumerEngine:
         else:
             if self.health.ready().ok:
                 metrics.LOOP_LAST_SUCCESS.labels(ROLE).set_to_current_time()
+            self._forwarder.tend()
             self._stop.wait(_LOOK_SECONDS)
 
     def _try_to_link(self) -> None:
@@ -126,7 +128,7 @@ class ConsumerEngine:
             self._attempts += 1
             # Whoever was away may come back without what was declared.
             self._declared = False
-            seconds = self._backoff()
+            seconds = _backoff(self._attempts, _LONGEST_BACKOFF_SECONDS)
             reason = str(error)
             name = "subscription" if self.health.is_good("broker") else "broker"
             self.health.set_ready(name, False, reason)
@@ -134,6 +136,7 @@ class ConsumerEngine:
             self._stop.wait(seconds)
         else:
             self._attempts = 0
+            self._linked_at = time.monotonic()
             self.health.set_ready("subscription", True)
             self.subscribed.set()
             logger.info("Consumer started with id: %s", self.link.subscription_id, extra=self._about())
@@ -146,9 +149,9 @@ class ConsumerEngine:
         try:
             self.health.set_ready("broker", True)
             self.health.beat()
-            self._declare_dead_letter_queue()
+            self._declare_dead_letter_queue(link.dialect)
             self.health.beat()
-            link.subscribe(self.subscription.destination, self.subscription.headers())
+            self._subscribe(link)
         except BaseException:
             link.close(timeout=1.0)
             raise
@@ -159,13 +162,25 @@ class ConsumerEngine:
         logger.info("Created queue %s with id: %s", self.subscription.queue, link.subscription_id, extra=self._about())
         return link
 
-    def _declare_dead_letter_queue(self) -> None:
+    def _subscribe(self, link: Link) -> None:
+        dialect, destination, queue = link.dialect, self.subscription.destination, self.subscription.queue
+        headers = dialect.subscribe_headers(destination, queue, self.subscription.headers())
+        link.subscribe(dialect.subscribe_destination(destination, queue), headers)
+
+    def _declare_dead_letter_queue(self, dialect: Dialect) -> None:
         """Declare it before the first refusal: the broker drops what goes to a queue that does not exist."""
-        if self._declared:
+        if self._declared or not dialect.declares_queues:
             return
         declare_without_taking(self.subscription.dead_letter_destination, self.subscription.dead_letter_headers())
         self._declared = True
         logger.info("Created queue %s", self.subscription.dead_letter_queue, extra=self._about())
+
+    def _declare_again(self) -> None:
+        """Declare the dead letter queue in a worker's name, should somebody have deleted it."""
+        link = self.link
+        if link is None or not link.dialect.declares_queues:
+            return
+        declare_without_taking(self.subscription.dead_letter_destination, self.subscription.dead_letter_headers())
 
     def _unlink(self, link: Link) -> None:
         """Let go of a link that failed. Its deliveries come again; those not begun are not begun."""
@@ -180,11 +195,9 @@ class ConsumerEngine:
         metrics.BROKER_CONNECTED.labels(link.host).set(0)
         logger.warning("Lost the broker at %s: %s. Reconnecting.", link.host, reason, extra=self._about())
         link.close(timeout=1.0)
-
-    def _backoff(self) -> float:
-        longest = min(_LONGEST_BACKOFF_SECONDS, settings.DEFAULT_MAXIMUM_BACKOFF)
-        seconds = min(0.5 * 2.0 ** min(self._attempts, 10), longest)
-        return float(seconds * random.uniform(0.7, 1.0))  # noqa: S311 - spreads the workers of a restarted broker
+        self._short_lives = self._short_lives + 1 if time.monotonic() - self._linked_at < _SOUND_SECONDS else 0
+        if self._short_lives > 1:
+            self._stop.wait(_backoff(self._short_lives, _SOUND_SECONDS))
 
     # --- the workers
 
@@ -204,29 +217,11 @@ class ConsumerEngine:
         if delivery.redelivered:
             metrics.REDELIVERED.labels(self.subscription.queue).inc()
         try:
-            outcome = self._processor.process(delivery.body, delivery.headers, delivery.link.connection)
-        except Exception:
+            ending = self._processor.handle(delivery.body, delivery.headers, delivery.link.connection)
+        except Exception as error:
             logger.exception("Message %s could not be processed", delivery.message_id, extra=self._about())
-            outcome = Outcome.ERROR
-        self._settle(delivery, outcome)
-
-    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        if outcome is Outcome.LEFT:
-            return
-        sent = delivery.link.ack(delivery) if outcome.is_done else delivery.link.nack(delivery)
-        if not sent:
-            return
-        metrics.RECEIVED.labels(self.subscription.queue, outcome.value).inc()
-        lag = lag_seconds(delivery.headers.get("dop-msg-sent-time"), timezone.now())
-        if outcome is Outcome.ACK and lag is not None:
-            metrics.RECEIVE_LAG.labels(self.subscription.queue).observe(lag)
-        if not outcome.is_done:
-            logger.warning(
-                "Message %s went to %s",
-                delivery.message_id,
-                self.subscription.dead_letter_queue,
-                extra={**self._about(), "delivery_id": delivery.message_id, "outcome": outcome.value},
-            )
+            ending = Ending(Outcome.ERROR, Failure.of(error))
+        self._settler.settle(delivery, ending)
 
     def _pause(self, seconds: float) -> bool:
         """Sleep in a worker's name, until the worker is asked to stop."""
@@ -245,6 +240,8 @@ class ConsumerEngine:
         self.health.set_ready("subscription", False, "stopping")
         self._buffer.close()
         unfinished = self._join_workers(None if limit is None else time.monotonic() + limit)
+        if not unfinished:
+            self._forwarder.close()
         if self.link is not None:
             self.link.close()
             metrics.BROKER_CONNECTED.labels(self.link.host).set(0)
@@ -277,12 +274,7 @@ class ConsumerEngine:
         }
 
 
-def lag_seconds(sent: Any, now: datetime) -> float | None:
-    """Return the seconds since a message was sent, None when it does not say when, or says it without a time zone."""
-    try:
-        moment = parse_datetime(str(sent)) if sent else None
-    except ValueError:
-        return None
-    if moment is None or timezone.is_naive(moment) != timezone.is_naive(now):
-        return None
-    return max(0.0, (now - moment).total_seconds())
+def _backoff(attempts: int, longest: float) -> float:
+    """Return the seconds to wait after so many failures in a row; the spread parts the workers of one broker."""
+    seconds = min(0.5 * 2.0 ** min(attempts, 10), longest, settings.DEFAULT_MAXIMUM_BACKOFF)
+    return float(seconds * random.uniform(0.7, 1.0))  # noqa: S311

@@ -10,6 +10,9 @@
     │   ├── MessageRefused              the broker said no to one message
     │   └── ReceiptTimeout              sent, but the broker did not confirm in time
     ├── DuplicateMessage                another delivery of the message was handled first
+    ├── CallbackVerdict                 raised by callbacks, to say what is to become of the message
+    │   ├── Reject                      to the dead letters, no further try
+    │   └── RetryLater                  another try after some seconds
     └── ExceededSendAttemptsException   a direct send failed as often as it may
 
 Errors of stomp.py and of the socket are translated at the transport's edge and chained; none of them gets past it.
@@ -62,6 +65,27 @@ class ReceiptTimeout(BrokerError):  # noqa: N818
 
 class DuplicateMessage(OutboxError, IntegrityError):  # noqa: N818 - nobody's mistake
     """Another delivery of the message was handled first; raised in the callback to roll its transaction back."""
+
+
+class CallbackVerdict(OutboxError):  # noqa: N818 - a decision, not a mistake
+    """Base of what a callback raises to decide what becomes of its message; its transaction is rolled back."""
+
+
+class Reject(CallbackVerdict):
+    """Raised by a callback: this message is not to be tried again. It goes to the dead letters with ``str(self)``."""
+
+
+class RetryLater(CallbackVerdict):
+    """Raised by a callback: try this message again.
+
+    ``after`` is in seconds and None for the next of ``CONSUMER_RETRY_DELAYS``. ``limit`` is how often the message may
+    fail in all before it goes to the dead letters; None is 100.
+    """
+
+    def __init__(self, after: float | None = None, reason: str = "", *, limit: int | None = None) -> None:
+        self.after = after
+        self.limit = limit
+        super().__init__(reason or "the callback asked for another try")
 
 
 class ExceededSendAttemptsException(OutboxError):  # noqa: N818 - the name is a promise to code that catches it

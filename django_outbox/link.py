@@ -18,6 +18,7 @@ from stomp.exception import StompException
 from stomp.listener import ConnectionListener
 
 from django_outbox import settings
+from django_outbox.dialects import Dialect
 from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused
 from django_outbox.transport.stomp import OpenConnection, describe_error, open_connection
 
@@ -43,6 +44,8 @@ class Delivery:
     body: Any = field(repr=False)
     headers: Mapping[str, Any]
     link: Link = field(repr=False)
+    raw: bytes | None = field(default=None, repr=False)
+    """The body's bytes where ``body`` is no faithful text of them."""
 
     @property
     def message_id(self) -> str:
@@ -75,6 +78,7 @@ class Link:
         self._deliver = deliver
         self._open: OpenConnection | None = None
         self._closing = False
+        self._raw: dict[str, bytes] = {}
         self._receipts: set[str] = set()
         self._changed = threading.Condition()
         self._listener = LinkListener(self, make_listener(self) if make_listener else None)
@@ -89,13 +93,19 @@ class Link:
         """Return the broker as ``host:port``, empty before the link is open."""
         return self._open.host if self._open else ""
 
+    @property
+    def dialect(self) -> Dialect:
+        """Return how the broker wants things said; the plain one before the link is open."""
+        return self._open.dialect if self._open else Dialect()
+
     def is_connected(self) -> bool:
         """Tell whether the link can be used, as far as is known."""
         return self.failure is None and self._open is not None and self._open.is_connected()
 
     def open(self) -> None:
         """Connect and log in. Raises ``BrokerUnavailable``, ``BrokerRefused``, ``ConfigurationError``."""
-        self._open = open_connection("subscriber", listener=self._listener)
+        # Bodies as bytes: stomp.py would replace what is no text, and a copy of the message could not be true to it.
+        self._open = open_connection("subscriber", listener=self._listener, auto_decode=False)
 
     def subscribe(self, destination: str, headers: Mapping[str, Any]) -> None:
         """Subscribe and wait for the broker's receipt. Raises ``SubscriptionRefused`` or ``BrokerUnavailable``."""
@@ -113,7 +123,12 @@ class Link:
         return self._send(lambda: self.connection.ack(*self._address_of(delivery)), delivery, "acknowledged")
 
     def nack(self, delivery: Delivery) -> bool:
-        """Send a delivery of this link to the dead letter queue; returns whether that could be sent."""
+        """Send a delivery of this link to the dead letter queue; returns whether that could be sent.
+
+        Some brokers destroy what is refused: there the link is given up instead, and the message comes again.
+        """
+        if not self.dialect.nack_keeps and self.is_connected():
+            self.fail("a failed message could not be sent on, and this broker does not keep what is refused", "error")
         return self._send(lambda: self.connection.nack(*self._address_of(delivery), requeue=False), delivery, "refused")
 
     def close(self, timeout: float = CLOSE_TIMEOUT_SECONDS) -> None:
@@ -124,7 +139,12 @@ class Link:
 
     def hand_over(self, body: Any, headers: Mapping[str, Any]) -> None:
         """Pass a message on to whoever runs the callbacks."""
-        self._deliver(Delivery(body=body, headers=headers, link=self))
+        raw = self._raw.pop(str(headers.get("message-id")), None)
+        self._deliver(Delivery(body=body, headers=headers, link=self, raw=raw))
+
+    def keep_raw(self, message_id: Any, raw: bytes) -> None:
+        """Keep the bytes of a body that is no text, until the message is handed over."""
+        self._raw[str(message_id)] = raw
 
     def fail(self, reason: str, kind: str) -> None:
         """Note why the link is of no use any more; the first reason is the one that counts."""
@@ -195,6 +215,10 @@ class LinkListener(ConnectionListener):  # type: ignore[misc]
         """Hand the message over, by way of the project's listener where it has one."""
         if frame.headers.get("subscription") != self._link.subscription_id:
             return
+        text = as_text(frame.body)
+        if isinstance(frame.body, bytes) and text.encode() != frame.body:
+            self._link.keep_raw(frame.headers.get("message-id"), frame.body)
+        frame.body = text
         if self._own is None or not self._tell("on_message", frame):
             self._link.hand_over(frame.body, frame.headers)
 
@@ -205,6 +229,7 @@ class LinkListener(ConnectionListener):  # type: ignore[misc]
 
     def on_error(self, frame: Any) -> None:
         """Give the link up: after an ERROR the broker closes it, or keeps it without the subscription."""
+        frame.body = as_text(frame.body)
         self._link.fail(describe_error(frame), "error")
         self._tell("on_error", frame)
 
@@ -233,6 +258,11 @@ class LinkListener(ConnectionListener):  # type: ignore[misc]
             logger.exception("The listener %s failed in %s", type(self._own).__name__, method)
             return False
         return True
+
+
+def as_text(body: Any) -> Any:
+    """Return a body as callbacks and listeners know it: text, with replacement characters for what is none."""
+    return body.decode("utf-8", "replace") if isinstance(body, bytes) else body
 
 
 def advise(reason: str) -> str:

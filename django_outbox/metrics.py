@@ -75,6 +75,10 @@ RECEIVED = Counter("outbox_received_messages_total", "Deliveries settled, by how
 REDELIVERED = Counter(
     "outbox_redelivered_messages_total", "Deliveries that the broker marked as redelivered.", ("queue",)
 )
+RETRIED = Counter("outbox_retried_messages_total", "Failed messages sent away for a later try.", ("queue",))
+DEAD_LETTERED = Counter(
+    "outbox_dead_lettered_messages_total", "Messages sent to the dead letter queue, by us or by a refusal.", ("queue",)
+)
 CALLBACK_DURATION = Histogram(
     "outbox_callback_duration_seconds", "Time spent in the callback.", ("queue", "callback"), buckets=_CALLBACK
 )

@@ -1,8 +1,8 @@
 """The message as a callback sees it.
 
-A callback must end in ``save()`` or ``nack()``. In a running subscriber the connection of a payload only takes notes:
-the consumer settles the message when the callback has returned and its transaction has committed. A payload made by
-hand acts on the connection it was given.
+A callback must end in ``save()``, ``nack()`` or ``retry()``. In a running subscriber the connection of a payload only
+takes notes: the consumer settles the message when the callback has returned and its transaction has committed. A
+payload made by hand acts on the connection it was given.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.db.models import Model
 from django_outbox import inbox
 from django_outbox.choices import StatusChoice
 from django_outbox.exceptions import DuplicateMessage
+from django_outbox.story import Asked, attempts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Payload:
     """One delivery of a message: its ``body`` (JSON decoded), its ``headers``, and how it is to end.
 
-    ``message`` is the inbox row that ``save()`` writes. ``saved``, ``acked`` and ``nacked`` tell what was asked for,
-    ``committed`` whether the transaction of the save has come to stay.
+    ``message`` is the inbox row that ``save()`` writes. ``saved``, ``acked``, ``nacked`` and ``asked`` tell what was
+    asked for, ``reason`` why, ``committed`` whether the transaction of the save has come to stay.
     """
 
     def __init__(self, connection: Any, body: Any, headers: Mapping[str, Any], message: Any = None) -> None:
@@ -35,8 +36,15 @@ class Payload:
         self.saved = False
         self.acked: bool | None = None
         self.nacked: bool | None = None
+        self.asked: Asked | None = None
+        self.reason: str | None = None
         self.committed = False
         self.duplicate = False
+
+    @property
+    def attempt(self) -> int:
+        """Return which try this is, from 1 on; deliveries cut short by a crash or a lost connection do not count."""
+        return attempts_of(self.headers) + 1
 
     def save(self) -> None:
         """Record the message as handled, in the transaction that is open.
@@ -60,16 +68,35 @@ class Payload:
         transaction.on_commit(self._mark_committed, using=inbox.database_of(self.message))
 
     def ack(self) -> None:
-        """Remove the message from the broker as done; the first of ``ack`` and ``nack`` counts."""
-        if not self.acked and not self.nacked:
+        """Remove the message from the broker as done; the first of ``ack``, ``nack`` and ``retry`` counts."""
+        if not self._is_decided:
             self.connection.ack(self._ack_id)
             self.acked = True
 
-    def nack(self) -> None:
-        """Refuse the message: it goes to the dead letter queue; the first of ``ack`` and ``nack`` counts."""
-        if not self.acked and not self.nacked:
+    def nack(self, reason: str | None = None) -> None:
+        """Refuse the message: it goes to the dead letter queue, with the reason in its ``dop-error`` header.
+
+        The first of ``ack``, ``nack`` and ``retry`` counts.
+        """
+        if not self._is_decided:
             self.connection.nack(self._ack_id, requeue=False)
             self.nacked = True
+            self.reason = reason
+
+    def retry(self, after: float | None = None, reason: str | None = None, *, limit: int | None = None) -> None:
+        """Ask for another try ``after`` seconds, by default after the next of ``CONSUMER_RETRY_DELAYS``.
+
+        ``limit`` is how often the message may fail in all before it goes to the dead letters, 100 by default. The
+        transaction must not have saved: raise ``RetryLater`` where it has to be rolled back. The first of ``ack``,
+        ``nack`` and ``retry`` counts. Only a running subscriber can do it: a payload made by hand takes a note.
+        """
+        if not self._is_decided:
+            self.asked = Asked(after, limit)
+            self.reason = reason
+
+    @property
+    def _is_decided(self) -> bool:
+        return bool(self.acked or self.nacked or self.asked)
 
     @property
     def _ack_id(self) -> Any:

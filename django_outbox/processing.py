@@ -1,7 +1,7 @@
 """What happens to one message: dedupe, callback, retries, verdict.
 
-``Processor`` decides how a delivery ends and sends nothing; ``consumer.py`` settles it with the broker. So it runs the
-same way in a worker thread, in ``Consumer.message_handler`` and in a test.
+``Processor`` decides how a delivery ends and sends nothing; ``settlement.py`` tells the broker. So it runs the same way
+in a worker thread, in ``Consumer.message_handler`` and in a test.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from django.db import Error as AnyDatabaseError
 from django.db import InterfaceError, OperationalError
 
 from django_outbox import connections, correlation, inbox, metrics, settings, tracing
+from django_outbox.exceptions import CallbackVerdict, RetryLater
 from django_outbox.payloads import Notebook, Payload
+from django_outbox.story import Asked, Failure, as_first_received, describe, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +47,17 @@ class Outcome(Enum):
     def is_done(self) -> bool:
         """Tell whether the message is to be acknowledged: it had its effect, now or before."""
         return self in (Outcome.ACK, Outcome.DUPLICATE)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a delivery ended, and for those that did not take effect: why."""
+
+    outcome: Outcome
+    failure: Failure | None = None
+
+
+LEFT, ACK, DUPLICATE = Ending(Outcome.LEFT), Ending(Outcome.ACK), Ending(Outcome.DUPLICATE)
 
 
 @dataclass(frozen=True)
@@ -81,22 +94,27 @@ class Processor:
         self._duration = metrics.CALLBACK_DURATION.labels(subscription.queue, subscription.callback_name)
 
     def process(self, body: Any, headers: Mapping[str, Any], connection: Any = None) -> Outcome:
-        """Return how the delivery ended. ``LEFT`` means nothing happened: it belongs back in its queue."""
+        """Return how the delivery ended, without the reason; see ``handle``."""
+        return self.handle(body, headers, connection).outcome
+
+    def handle(self, body: Any, headers: Mapping[str, Any], connection: Any = None) -> Ending:
+        """Return how the delivery ended and why. ``LEFT`` means nothing happened: it belongs back in its queue."""
+        headers = as_first_received(headers)
         job = Job(body=body, headers=headers, identity=inbox.message_identity(headers), connection=connection)
         with (
             correlation.bind(headers.get("dop-correlation-id") or str(uuid.uuid4())),
             tracing.processing([headers], self.subscription.destination, self.subscription.queue) as span,
         ):
-            outcome = self._process(job)
-            span.ended(outcome.value, failed=outcome in (Outcome.ERROR, Outcome.NACK))
-            return outcome
+            ending = self._process(job)
+            span.ended(ending.outcome.value, failed=ending.outcome in (Outcome.ERROR, Outcome.NACK))
+            return ending
 
-    def _process(self, job: Job) -> Outcome:
+    def _process(self, job: Job) -> Ending:
         retries = settings.DEFAULT_CONSUMER_MAX_RETRY_ATTEMPTS
         for attempt in count(1):
             seen = self._seen(job)
             if seen is None:
-                return Outcome.LEFT
+                return LEFT
             if seen:
                 return self._discard(job)
             try:
@@ -104,7 +122,7 @@ class Processor:
             except _TRANSIENT as error:
                 if attempt > retries:
                     logger.exception("Message %s failed %s times", job.name, attempt, extra=self._about(job))
-                    return Outcome.ERROR
+                    return Ending(Outcome.ERROR, Failure.of(error))
                 seconds = settings.DEFAULT_CONSUMER_RETRY_WAIT * attempt
                 logger.warning(
                     "Message %s: the database failed (%s), retry %s of %s in %s s",
@@ -112,7 +130,7 @@ class Processor:
                     extra=self._about(job),
                 )
                 if self._pause(seconds):
-                    return Outcome.LEFT
+                    return LEFT
         raise AssertionError("count() does not end")
 
     def _seen(self, job: Job) -> bool | None:
@@ -135,7 +153,7 @@ class Processor:
                 return seen
         raise AssertionError("count() does not end")
 
-    def _call(self, job: Job) -> Outcome:
+    def _call(self, job: Job) -> Ending:
         """Run the callback once. Raises the transient errors that are worth another try."""
         body = decode(job.body)
         message = inbox.new_row(self.subscription.queue, job.identity, body, job.headers)
@@ -143,53 +161,82 @@ class Processor:
         try:
             with self._duration.time():
                 self.subscription.callback(payload)
+        except CallbackVerdict as verdict:
+            return self._obey(payload, verdict, job)
         except (Exception, SystemExit) as error:
             if payload.duplicate:
                 return self._duplicate(job)
             if isinstance(error, _TRANSIENT) and not payload.nacked and not payload.committed:
                 raise
             logger.exception("An exception has been caught during callback processing flow", extra=self._about(job))
-            return Outcome.NACK if payload.nacked else Outcome.ERROR
+            if payload.nacked:
+                return self._refused(payload)
+            # What was committed is not done again: another try would be taken for a duplicate.
+            return Ending(Outcome.ERROR, Failure.of(error, final=payload.committed, asked=payload.asked))
         return self._judge(payload, job)
 
-    def _judge(self, payload: Payload, job: Job) -> Outcome:
+    def _obey(self, payload: Payload, verdict: CallbackVerdict, job: Job) -> Ending:
+        """Do what the callback asked for by raising."""
+        logger.info("Message %s: %s", job.name, describe(verdict), extra=self._about(job))
+        if isinstance(verdict, RetryLater) and not payload.nacked:
+            asked = Asked(verdict.after, verdict.limit)
+            return Ending(Outcome.ERROR, Failure.of(verdict, final=payload.committed, asked=asked))
+        return Ending(Outcome.NACK, Failure.of(verdict, final=True))
+
+    def _judge(self, payload: Payload, job: Job) -> Ending:
         """Decide by what the callback asked for and what its transaction came to."""
         if payload.nacked:
-            return Outcome.NACK
+            return self._refused(payload)
         if payload.duplicate:
             return self._duplicate(job)
         if payload.committed or (payload.saved and self._visible(payload)):
-            return Outcome.ACK
+            return ACK
+        return self._judge_unsaved(payload, job)
+
+    def _judge_unsaved(self, payload: Payload, job: Job) -> Ending:
+        if payload.asked:
+            return self._failed(payload.reason or "the callback asked for another try", asked=payload.asked)
         if payload.saved:
             logger.error("Message %s: its transaction was rolled back after save()", job.name, extra=self._about(job))
-            return Outcome.ERROR
+            return self._failed("the transaction was rolled back after save()")
         if payload.acked:
-            return Outcome.ACK
+            return ACK
         logger.warning(
             "The save or nack command was not executed, and the routine finished running without receiving an "
             "acknowledgement or a negative acknowledgement. message-id: %s",
             job.headers.get("message-id"),
             extra=self._about(job),
         )
-        return Outcome.ERROR
+        return self._failed("the callback returned without save(), nack() or retry()")
+
+    def _refused(self, payload: Payload) -> Ending:
+        reason = payload.reason or "refused by the callback"
+        return Ending(Outcome.NACK, self._failure(reason, final=True))
+
+    def _failed(self, error: str, asked: Asked | None = None) -> Ending:
+        return Ending(Outcome.ERROR, self._failure(error, asked=asked))
+
+    def _failure(self, error: str, *, final: bool = False, asked: Asked | None = None) -> Failure:
+        """Describe a failure that is not an exception; its place is the callback."""
+        return Failure(one_line(error), one_line(f"{error}@{self.subscription.callback_name}")[:200], final, asked)
 
     def _visible(self, payload: Payload) -> bool:
         """Tell whether the row is there for a caller whose own transaction is still open, as a test's is."""
         return inbox.caller_holds_transaction() and inbox.is_written(payload.message)
 
-    def _duplicate(self, job: Job) -> Outcome:
+    def _duplicate(self, job: Job) -> Ending:
         """Confirm that the delivery that was quicker has really left its row."""
         seen = self._seen(job)
         if seen is None:
-            return Outcome.LEFT
+            return LEFT
         if seen:
             return self._discard(job)
         logger.error("Message %s: its inbox row cannot be written", job.name, extra=self._about(job))
-        return Outcome.ERROR
+        return self._failed("the inbox row cannot be written")
 
-    def _discard(self, job: Job) -> Outcome:
+    def _discard(self, job: Job) -> Ending:
         logger.info("Message with msg_id: %s already exists. discarding the message", job.name, extra=self._about(job))
-        return Outcome.DUPLICATE
+        return DUPLICATE
 
     def _about(self, job: Job) -> dict[str, Any]:
         """Return the structured fields of a log record; never the body."""

@@ -117,6 +117,12 @@ _KEYS = (
         v.boolean,
         "Each queue handles a message once; False: only one queue does, as beside workers of django-outbox-pattern.",
     ),
+    Key(
+        "CONSUMER_RETRY_DELAYS",
+        (10, 60, 300, 1800),
+        v.delays,
+        "Seconds before each further try of a message that failed; empty sends it to the dead letters at once.",
+    ),
     Key("CONSUMER_CONCURRENCY", 1, v.whole_positive, "Callbacks at work at the same time."),
     Key("CONSUMER_PREFETCH", None, v.optional(v.whole_positive), "Messages in hand; None follows the queue headers."),
     # Both
@@ -189,6 +195,7 @@ DEFAULT_CONSUMER_SHUTDOWN_TIMEOUT: float | None
 DEFAULT_CONSUMER_MAX_RETRY_ATTEMPTS: int
 DEFAULT_CONSUMER_RETRY_WAIT: float
 INBOX_PER_QUEUE: bool
+CONSUMER_RETRY_DELAYS: tuple[float, ...] | list[float]
 CONSUMER_CONCURRENCY: int
 CONSUMER_PREFETCH: int | None
 METRICS_PORT: int | None

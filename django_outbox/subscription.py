@@ -99,6 +99,12 @@ class Subscription:
             configured = 0
         return max(configured or DEFAULT_PREFETCH, self.concurrency)
 
+    @property
+    def is_passing(self) -> bool:
+        """Tell whether the queue goes with the connection that declares it, so that nothing can come back to it."""
+        auto_delete = str(self.queue_headers.get("auto-delete", "")).lower() == "true"
+        return auto_delete or bool(settings.DEFAULT_EXCLUSIVE_QUEUE)
+
     def headers(self) -> dict[str, Any]:
         """Return the SUBSCRIBE headers that declare the queue; a new dict each time."""
         return self._declaration(

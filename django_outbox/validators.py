@@ -109,6 +109,12 @@ def whole_not_negative(value: Any) -> str | None:
     return None if isinstance(number, int) and number >= 0 else "a whole number, 0 or more"
 
 
+def delays(value: Any) -> str | None:
+    """Accept a list of seconds, an empty one too."""
+    ok = _is_sequence(value) and all(_is_delay(item) for item in value)
+    return None if ok else "a list of seconds, each from 0.1 to a week, such as (10, 60, 300)"
+
+
 def port(value: Any) -> str | None:
     """Accept a TCP port, 0 included."""
     number = _number_or_none(value)
@@ -141,6 +147,10 @@ def _is_host_and_port(value: Any) -> bool:
         return False
     host, number = value
     return isinstance(host, str) and host != "" and isinstance(number, int) and 0 < number <= 65535
+
+
+def _is_delay(value: Any) -> bool:
+    return not isinstance(value, bool | str) and isinstance(value, int | float) and 0.1 <= value <= 7 * 24 * 3600
 
 
 def _is_sequence(value: Any) -> bool:

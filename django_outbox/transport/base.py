@@ -22,7 +22,7 @@ class Outgoing:
 
     key: UUID
     destination: str
-    body: str
+    body: str | bytes
     headers: Mapping[str, str]
 
 

@@ -70,7 +70,7 @@ class MemoryBroker:
 
     def bodies(self, destination: str) -> list[str]:
         """Return what arrived at a destination, in order."""
-        return [message.body for message in self.messages if message.destination == destination]
+        return [str(message.body) for message in self.messages if message.destination == destination]
 
     def waiting(self, queue: str) -> list[StoredMessage]:
         """Return what waits in a queue, oldest first; empty for a queue that does not exist."""
@@ -192,7 +192,8 @@ class MemoryBroker:
         if self.lose_after == 0 or sent.destination in self.dies_of:
             self.lose_after = None
             raise MemoryFatalError
-        if self.frame_limit is not None and len(sent.body.encode(errors="surrogatepass")) > self.frame_limit:
+        body = sent.body if isinstance(sent.body, bytes) else sent.body.encode(errors="surrogatepass")
+        if self.frame_limit is not None and len(body) > self.frame_limit:
             raise MemoryFatalError("the frame is longer than the broker takes")
         if sent.destination in self.refuses:
             raise MemoryRefusedError("refused by the broker in memory")

@@ -16,6 +16,7 @@ from stomp.exception import StompException
 from stomp.listener import ConnectionListener
 
 from django_outbox import settings
+from django_outbox.dialects import Dialect
 from django_outbox.transport.base import SendReport, Unsettled
 from django_outbox.transport.stomp import OpenConnection, abort, describe_error, hosts_in_words, open_connection
 from django_outbox.transport.wire import bound_sending
@@ -142,6 +143,11 @@ class StompTransport:
     def host(self) -> str:
         """The broker connected to, or those that would be tried."""
         return self._open.host if self._open else hosts_in_words()
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the broker connected to wants things said; the plain one before that."""
+        return self._open.dialect if self._open else Dialect()
 
     def is_connected(self) -> bool:
         """Tell whether the connection stands, as far as is known."""

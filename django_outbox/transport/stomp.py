@@ -20,6 +20,7 @@ from stomp.listener import ConnectionListener
 from stomp.transport import Transport
 
 from django_outbox import settings
+from django_outbox.dialects import dialect_of
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
 from django_outbox.transport.quiet import hush
 from django_outbox.transport.tls import arguments_of_set_ssl, tls_settings
@@ -27,6 +28,8 @@ from django_outbox.transport.wire import Dialer, TlsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from django_outbox.dialects import Dialect
 
 # TCP and TLS; a host that swallows packets would otherwise hold a worker for minutes.
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -47,9 +50,11 @@ class ConnectionWatch(ConnectionListener):  # type: ignore[misc]
         self.lost = threading.Event()
         self.connected = False
         self.error: str | None = None
+        self.server: str | None = None
 
-    def on_connected(self, frame: Any) -> None:  # noqa: ARG002
-        """Note that the broker accepted the login."""
+    def on_connected(self, frame: Any) -> None:
+        """Note that the broker accepted the login, and what it calls itself."""
+        self.server = (frame.headers or {}).get("server")
         self.connected = True
         self.answered.set()
 
@@ -72,6 +77,11 @@ class OpenConnection:
     connection: Any = field(repr=False)
     watch: ConnectionWatch = field(repr=False)
     host: str
+
+    @property
+    def dialect(self) -> Dialect:
+        """How this broker wants things said."""
+        return dialect_of(self.watch.server)
 
     def is_connected(self) -> bool:
         """Tell whether the connection stands, as far as is known."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.db import OperationalError, connection, transaction
 
+from django_outbox.exceptions import Reject, RetryLater
 from tests.django_project.events.models import Effect
 
 if TYPE_CHECKING:
@@ -88,3 +89,30 @@ def notes_connection(payload: Payload) -> None:
         cursor.execute("SELECT pg_backend_pid()")
         Effect.objects.create(key=f"connection of {_key(payload)} {cursor.fetchone()[0]}")
         payload.save()
+
+
+def fails_twice(payload: Payload) -> None:
+    """Fail at the first two tries of a message, and leave an effect that tells which try it was and where from."""
+    if payload.attempt <= 2:
+        raise ValueError(f"try {payload.attempt} of {_key(payload)}")
+    with transaction.atomic():
+        Effect.objects.create(key=_key(payload))
+        Effect.objects.create(key=f"{_key(payload)} at {payload.attempt} from {payload.headers['destination']}")
+        payload.save()
+
+
+def rejects(payload: Payload) -> None:
+    """Refuse the message by raising, from within a transaction that has saved."""
+    with transaction.atomic():
+        payload.save()
+        raise Reject("the customer is gone")
+
+
+def asks_once(payload: Payload) -> None:
+    """Ask for another try in the body's words, then save."""
+    if payload.attempt > 1:
+        save(payload)
+    elif payload.body["how"] == "raise":
+        raise RetryLater(0.3, "not yet")
+    else:
+        payload.retry(after=0.3, reason="not yet")

@@ -123,6 +123,8 @@ class Subscribers:
             "DEFAULT_STOMP_HOST_AND_PORTS": [[self.broker.host, self.broker.stomp_port]],
             "DEFAULT_STOMP_USERNAME": self.broker.username,
             "DEFAULT_STOMP_PASSCODE": self.broker.passcode,
+            # Straight to the dead letters, except in the tests of retries.
+            "CONSUMER_RETRY_DELAYS": [],
             **settings,
         }
         return {

@@ -10,6 +10,7 @@ from stomp.exception import NotConnectedException
 from stomp.utils import Frame
 
 from django_outbox import link as link_module
+from django_outbox.dialects import Artemis, Dialect, RabbitMQ
 from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused
 from django_outbox.link import Delivery, Link, advise
 from tests.unit.library.consume.doubles import Connection, headers
@@ -20,6 +21,7 @@ class Opened:
 
     def __init__(self, connection: Connection, listener: Any) -> None:
         self.connection, self.listener, self.host = connection, listener, "broker:61613"
+        self.dialect: Dialect = RabbitMQ()
 
     def is_connected(self) -> bool:
         return self.connection.connected
@@ -34,7 +36,9 @@ class Handset:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, make_listener: Any = None, **connection: Any) -> None:
         self.connection = Connection(**connection)
         self.received: list[Delivery] = []
-        monkeypatch.setattr(link_module, "open_connection", lambda _role, listener: Opened(self.connection, listener))
+        monkeypatch.setattr(
+            link_module, "open_connection", lambda _role, listener, **_: Opened(self.connection, listener)
+        )
         self.link = Link(self.received.append, make_listener)
         self.link.open()
         self.listener: Any = self.link._open.listener  # type: ignore[union-attr]
@@ -71,6 +75,24 @@ def test_nothing_is_settled_on_a_connection_that_is_gone(handset: Handset) -> No
     assert not handset.link.ack(handset.delivery())
     assert not handset.link.nack(handset.delivery())
     assert handset.connection.sent == []
+
+
+def test_where_a_refusal_would_destroy_the_message_the_link_is_given_up_instead(
+    handset: Handset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handset.link._open, "dialect", Artemis())
+    assert not handset.link.nack(handset.delivery())
+    assert handset.connection.sent == []
+    assert not handset.link.is_connected()
+
+
+def test_a_body_that_is_no_text_reaches_the_callback_as_text_and_keeps_its_bytes(handset: Handset) -> None:
+    for body in (b"\xff\x00", "h\u00f6".encode()):
+        handset.listener.on_message(Frame("MESSAGE", headers(subscription=handset.link.subscription_id), body))
+    assert [(delivery.body, delivery.raw) for delivery in handset.received] == [
+        ("\N{REPLACEMENT CHARACTER}\0", b"\xff\0"),
+        ("h\u00f6", None),
+    ]
 
 
 def test_a_connection_that_goes_away_under_an_acknowledgement_fails_the_link(handset: Handset) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,8 +10,10 @@ from django.db import OperationalError, ProgrammingError, transaction
 from django.test import override_settings
 
 from django_outbox import correlation, inbox
+from django_outbox.exceptions import Reject, RetryLater
 from django_outbox.models import Received
 from django_outbox.processing import Outcome, decode
+from django_outbox.story import Asked, Failure
 from tests.unit.library.consume.doubles import Pause, headers, processor
 
 if TYPE_CHECKING:
@@ -247,3 +250,72 @@ def test_no_log_record_holds_the_body_and_each_says_which_message(caplog: pytest
 )
 def test_a_body_is_what_its_json_says_and_the_raw_text_otherwise(raw: Any, body: Any) -> None:
     assert decode(raw) == body
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("callback", "failure"),
+    [
+        (lambda payload: payload.nack(), Failure("refused by the callback", final=True)),
+        (lambda payload: payload.nack("no such\ncustomer"), Failure("no such customer", final=True)),
+        (lambda _payload: _raise(Reject("closed")), Failure("Reject: closed", final=True)),
+        (lambda payload: payload.retry(), Failure("the callback asked for another try", asked=Asked())),
+        (lambda payload: payload.retry(5, "early", limit=2), Failure("early", asked=Asked(5, 2))),
+        (
+            lambda _payload: _raise(RetryLater(5, "early", limit=2)),
+            Failure("RetryLater: early", asked=Asked(5, 2)),
+        ),
+        (lambda _payload: _raise(ValueError("bug")), Failure("ValueError: bug")),
+        (lambda _payload: None, Failure("the callback returned without save(), nack() or retry()")),
+    ],
+)
+def test_an_ending_without_effect_says_why_and_whether_to_try_again(callback: Any, failure: Failure) -> None:
+    ending = processor(callback).handle("{}", headers())
+    assert ending.outcome is (Outcome.NACK if failure.final else Outcome.ERROR)
+    assert ending.failure is not None
+    assert replace(ending.failure, fingerprint="") == failure
+    assert ending.failure.fingerprint.count("@") == 1
+
+
+def test_raising_reject_rolls_the_callbacks_transaction_back() -> None:
+    def callback(payload: Payload) -> None:
+        with transaction.atomic():
+            payload.save()
+            raise Reject("closed")
+
+    assert processor(callback).process("{}", headers(dop_msg_id="m-1")) is Outcome.NACK
+    assert not Received.objects.exists()
+
+
+def test_what_failed_after_its_commit_is_not_tried_again_as_it_would_be_a_duplicate() -> None:
+    def callback(payload: Payload) -> None:
+        _save(payload)
+        raise ValueError("mail server")
+
+    failure = processor(callback).handle("{}", headers(dop_msg_id="m-1")).failure
+    assert failure is not None
+    assert failure.final
+
+
+def test_a_save_wins_over_a_wish_to_try_again() -> None:
+    def callback(payload: Payload) -> None:
+        _save(payload)
+        payload.retry(after=5)
+
+    assert processor(callback).process("{}", headers(dop_msg_id="m-1")) is Outcome.ACK
+
+
+def test_a_callback_sees_the_message_as_it_first_came_and_which_try_it_is() -> None:
+    seen: list[Any] = []
+
+    def callback(payload: Payload) -> None:
+        seen.append((payload.attempt, payload.headers["destination"]))
+        payload.nack()
+
+    subject = processor(callback)
+    subject.process("{}", headers())
+    subject.process("{}", headers(dop_attempts="2", dop_destination="/topic/orders", destination="/queue/billing"))
+    assert seen == [(1, "/topic/x"), (3, "/topic/orders")]

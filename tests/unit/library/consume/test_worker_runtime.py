@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 
 from django_outbox import connections, metrics
 from django_outbox.buffer import DeliveryBuffer
-from django_outbox.consumer import lag_seconds
 from django_outbox.health import Health
 from django_outbox.lifecycle import StopSignal
 from django_outbox.link import Delivery, Link
+from django_outbox.settlement import lag_seconds
 
 # --- lifecycle
 
