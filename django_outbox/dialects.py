@@ -61,6 +61,10 @@ class Dialect:
         """Return what SUBSCRIBE needs here, made of what RabbitMQ would be declared with; a new dict each time."""
         return _without_arguments(headers)
 
+    def browse_headers(self, count: int) -> Mapping[str, str]:
+        """Return what a SUBSCRIBE needs to be handed about ``count`` messages at once, as far as that can be said."""
+        return {}
+
     def send_headers(self, destination: str) -> Mapping[str, str]:
         """Return what a SEND to this destination needs besides the message's own headers."""
         return {}
@@ -102,6 +106,10 @@ class RabbitMQ(Dialect):
     def subscribe_headers(self, destination: str, queue: str, headers: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the declaration as it is: to the byte what the queue exists with."""
         return dict(headers)
+
+    def browse_headers(self, count: int) -> Mapping[str, str]:
+        """Return the prefetch: the broker holds what is beyond it back."""
+        return {"prefetch-count": str(count)}
 
     def delayed(
         self, queue: str, seconds: float, queue_headers: Mapping[str, Any] | None = None
@@ -157,6 +165,10 @@ class ActiveMQ(Dialect):
             translated["activemq.exclusive"] = "true"
         return translated | _without_arguments(headers)
 
+    def browse_headers(self, count: int) -> Mapping[str, str]:
+        """Return the prefetch in ActiveMQ's words."""
+        return {"activemq.prefetchSize": str(count)}
+
     def delayed(
         self, queue: str, seconds: float, queue_headers: Mapping[str, Any] | None = None
     ) -> tuple[str, dict[str, str]]:
@@ -193,6 +205,10 @@ class Artemis(Dialect):
         kind = _routing_type(destination)
         translated = {"consumer-window-size": str(window)} | ({"subscription-type": kind} if kind else {})
         return translated | _without_arguments(headers)
+
+    def browse_headers(self, count: int) -> Mapping[str, str]:
+        """Return no bound: Artemis counts bytes, and would stop short of ``count`` messages that are long."""
+        return {"consumer-window-size": "-1", "subscription-type": "ANYCAST"}
 
     def send_headers(self, destination: str) -> Mapping[str, str]:
         """Return the routing type: without it the broker discards what goes to a queue that nobody has read yet."""

@@ -309,6 +309,22 @@ def declare_without_taking(destination: str, headers: Mapping[str, Any]) -> None
             return
 
 
+def queue_is_there(name: str) -> bool:
+    """Tell whether RabbitMQ has a queue, by its own name; looks without taking anything where it may.
+
+    Raises ``BrokerUnavailable``, ``BrokerRefused``, ``ConfigurationError``.
+    """
+    escaped = name.replace("/", "%2F")
+    if _exists(f"/queue/{escaped}", {"durable": "true"}):
+        return True
+    try:
+        # A queue that is not durable, or may not be declared by this user. At most one message goes out and back.
+        _subscribe_and_part(f"/amq/queue/{escaped}", {"prefetch-count": "1"})
+    except SubscriptionRefused as error:
+        return "NOT_FOUND" not in str(error)
+    return True
+
+
 def _exists(destination: str, headers: Mapping[str, Any]) -> bool:
     """Tell whether a durable queue is there, without becoming its consumer.
 

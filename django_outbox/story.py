@@ -2,7 +2,7 @@
 
 A failed message goes on as a copy: to a queue that holds it back for a while, or to the dead letters. The copy carries
 how often the message failed and why, so that any subscriber can go on counting and a person can read the story.
-``settlement.py`` decides with this and ``forwarding.py`` sends. To replay a dead letter, send it without ``STORY``.
+``settlement.py`` decides with this and ``forwarding.py`` sends; ``deadletters.py`` reads it and replays.
 """
 
 from __future__ import annotations
@@ -113,20 +113,23 @@ def attempts_of(headers: Mapping[str, Any]) -> int:
 
 def as_first_received(headers: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the headers with the destination that the message first came from; those of a first try are left alone."""
-    if ATTEMPTS not in headers:
+    if ATTEMPTS not in headers and DESTINATION not in headers:
         return headers
     kept = {name: value for name, value in headers.items() if not _is_of_the_delay(name)}
     return kept | ({"destination": headers[DESTINATION]} if headers.get(DESTINATION) else {})
 
 
+def begin_anew(headers: Mapping[str, Any], destination: str) -> dict[str, str]:
+    """Return the headers to replay a dead letter with: its own, and of its story only where it first came from."""
+    kept = _own(headers)
+    for name in STORY:
+        kept.pop(name, None)
+    return kept | ({DESTINATION: destination} if destination else {}) | {"persistent": "true"}
+
+
 def tell(headers: Mapping[str, Any], failure: Failure, queue: str, now: datetime) -> dict[str, str]:
     """Return the headers of the copy: those the message came with, and its story so far."""
-    kept = {
-        name: str(value)
-        for name, value in headers.items()
-        if name not in _OF_THE_DELIVERY and not _is_of_the_delay(name) and value is not None
-    }
-    return kept | {
+    return _own(headers) | {
         ATTEMPTS: str(attempts_of(headers) + 1),
         ERROR: failure.error,
         FINGERPRINT: failure.fingerprint,
@@ -154,6 +157,15 @@ def fingerprint(error: BaseException) -> str:
     name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     place = _place(error.__traceback__)
     return one_line(f"{name}@{place}" if place else name)[:FINGERPRINT_LENGTH]
+
+
+def _own(headers: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers that are the message's own."""
+    return {
+        name: str(value)
+        for name, value in headers.items()
+        if name not in _OF_THE_DELIVERY and not _is_of_the_delay(name) and value is not None
+    }
 
 
 def _place(traceback: TracebackType | None) -> str:

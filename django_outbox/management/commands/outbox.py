@@ -14,15 +14,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseTrouble
 
-from django_outbox.cli import UNREACHABLE, WRONG_USAGE, audit, check, purge, retry, status
+from django_outbox.cli import UNREACHABLE, WRONG_USAGE, audit, check, dlq, purge, retry, status
 from django_outbox.cli.arguments import OneLineParser, refuse
 from django_outbox.cli.output import Output
-from django_outbox.exceptions import BrokerError, BrokerRefused, OutboxError
+from django_outbox.exceptions import BrokerError, BrokerRefused, OutboxError, SubscriptionRefused
 
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
 
-SUBCOMMANDS = {"status": status, "audit": audit, "retry": retry, "purge": purge, "check": check}
+SUBCOMMANDS = {"status": status, "audit": audit, "retry": retry, "dlq": dlq, "purge": purge, "check": check}
 
 
 class Command(BaseCommand):
@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 returncode=UNREACHABLE,
             ) from error
         except (OutboxError, ImproperlyConfigured) as error:
-            unreachable = isinstance(error, BrokerError) and not isinstance(error, BrokerRefused)
+            unreachable = isinstance(error, BrokerError) and not isinstance(error, BrokerRefused | SubscriptionRefused)
             raise CommandError(
                 " ".join(str(error).split()), returncode=UNREACHABLE if unreachable else WRONG_USAGE
             ) from error
