@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseTrouble
 
-from django_outbox.cli import UNREACHABLE, WRONG_USAGE, audit, check, dlq, purge, retry, status
+from django_outbox.cli import UNREACHABLE, WRONG_USAGE, audit, check, dlq, doctor, purge, retry, status
 from django_outbox.cli.arguments import OneLineParser, refuse
 from django_outbox.cli.output import Output
 from django_outbox.exceptions import BrokerError, BrokerRefused, OutboxError, SubscriptionRefused
@@ -22,7 +22,15 @@ from django_outbox.exceptions import BrokerError, BrokerRefused, OutboxError, Su
 if TYPE_CHECKING:
     from django.core.management.base import CommandParser
 
-SUBCOMMANDS = {"status": status, "audit": audit, "retry": retry, "dlq": dlq, "purge": purge, "check": check}
+SUBCOMMANDS = {
+    "status": status,
+    "audit": audit,
+    "retry": retry,
+    "dlq": dlq,
+    "purge": purge,
+    "doctor": doctor,
+    "check": check,
+}
 
 
 class Command(BaseCommand):

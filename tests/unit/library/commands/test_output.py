@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management.base import OutputWrapper
@@ -14,6 +16,10 @@ from hypothesis import strategies as st
 from django_outbox import durations
 from django_outbox.cli import output
 from django_outbox.cli.output import Output
+from django_outbox.management.commands.outbox import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Terminal(io.StringIO):
@@ -68,3 +74,22 @@ def test_without_a_terminal_nothing_is_consented_to(monkeypatch: pytest.MonkeyPa
     assert out.confirm("Delete?") is True
     monkeypatch.setattr("sys.stdin", Terminal("\n"))
     assert out.confirm("Delete?") is False
+
+
+def test_every_subcommand_can_print_json_and_each_that_changes_something_can_only_count() -> None:
+    parser = Command().create_parser("manage.py", "outbox")
+    options = dict(_options(parser, ()))
+    # The doctor rolls back and tidies up.
+    unchanging = {("status",), ("audit",), ("check",), ("doctor",), ("dlq", "list")}
+    assert {path for path, known in options.items() if "--json" not in known} == set()
+    assert {path for path, known in options.items() if "--dry-run" not in known} == unchanging
+
+
+def _options(parser: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    """The options of each subcommand that has none below it."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield path, set(parser._option_string_actions)
+    for action in below:
+        for name, child in action.choices.items():
+            yield from _options(child, (*path, name))

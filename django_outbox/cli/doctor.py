@@ -1,0 +1,82 @@
+"""``outbox doctor``: are settings, database and broker what the workers need? Tried for real, and tidied up."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from django_outbox import doctor
+from django_outbox.cli import FINE, WRONG_USAGE
+from django_outbox.cli.arguments import add_database, add_json, database_from
+from django_outbox.cli.output import WIDTH
+from django_outbox.doctor import Level
+from django_outbox.subscription import Subscription
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from django_outbox.cli.output import Output
+    from django_outbox.doctor import Finding
+
+HELP = "prove settings, database and broker, and say what to do"
+
+_INDENT = 6
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument(
+        "--destination",
+        action="append",
+        default=[],
+        metavar="DESTINATION",
+        help="may this user publish there? may be given often; those of @publish are asked anyway",
+    )
+    parser.add_argument(
+        "--subscription",
+        action="append",
+        default=[],
+        nargs=2,
+        metavar=("DESTINATION", "QUEUE"),
+        help="compare what `subscribe` declares for these with the queues that exist; may be given often",
+    )
+    add_database(parser)
+    add_json(parser)
+
+
+def run(options: dict[str, Any], out: Output) -> int:
+    """Print each finding as it comes. Exit code 1 when something does not work, warnings leave it at 0."""
+    using = database_from(options)
+    subscriptions = [
+        Subscription.create(_nothing, destination, queue) for destination, queue in options["subscription"]
+    ]
+    findings = []
+    for finding in doctor.examine(using, options["destination"], subscriptions):
+        findings.append(finding)
+        _print(finding, out)
+    counts = {level: sum(finding.level is level for finding in findings) for level in Level}
+    out.line()
+    out.line(f"{counts[Level.OK]} ok, {counts[Level.WARN]} to look at, {counts[Level.FAIL]} failed.")
+    out.document(
+        {
+            "ok": not counts[Level.FAIL],
+            "checks": [
+                {"name": one.name, "level": one.level, "message": one.message, "advice": one.advice} for one in findings
+            ],
+        }
+    )
+    return WRONG_USAGE if counts[Level.FAIL] else FINE
+
+
+def _print(finding: Finding, out: Output) -> None:
+    first = f"{finding.level:<{_INDENT}}{finding.name}: {finding.message}"
+    lines = textwrap.wrap(first, WIDTH, subsequent_indent=" " * _INDENT, break_on_hyphens=False)
+    if finding.advice:
+        indent = " " * _INDENT
+        lines += textwrap.wrap(f"To do: {finding.advice}", WIDTH, initial_indent=indent, subsequent_indent=indent)
+    for line in lines:
+        out.line(line)
+
+
+def _nothing(_payload: Any) -> None:
+    """Stand in for a callback: the queues are declared the same whatever it is."""
