@@ -18,6 +18,7 @@ from stomp.listener import ConnectionListener
 from django_outbox import settings
 from django_outbox.dialects import Dialect
 from django_outbox.transport.base import SendReport, Unsettled
+from django_outbox.transport.declared import DeclaredQueues
 from django_outbox.transport.stomp import OpenConnection, abort, describe_error, hosts_in_words, open_connection
 from django_outbox.transport.wire import bound_sending
 
@@ -138,6 +139,7 @@ class StompTransport:
         self._book = ReceiptBook()
         self._generation = 0
         self._serial = 0
+        self._declared = DeclaredQueues()
 
     @property
     def host(self) -> str:
@@ -169,6 +171,7 @@ class StompTransport:
         if failed is not None:
             report.unsettled, report.detail = failed
         if report.unsettled is not None:
+            self._declared.learn(report.detail)
             self._cut()
         return report
 
@@ -215,7 +218,8 @@ class StompTransport:
         receipt = f"{self._generation}-{self._serial}"
         headers = {name: value for name, value in message.headers.items() if name not in _FRAME_HEADERS}
         self._book.expect(receipt, message.key)
-        connection.send(message.destination, message.body, headers={**headers, "receipt": receipt})
+        headers = {**self._declared.headers(message.destination), **headers, "receipt": receipt}
+        connection.send(message.destination, message.body, headers=headers)
 
 
 def unsendable(headers: Mapping[str, str], destination: str = "/") -> str | None:
