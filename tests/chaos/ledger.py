@@ -80,6 +80,7 @@ class Report:
     recovery: float | None
     longest_silence: float
     missed: int = 0
+    retried: int = 0
     trouble: list[str] = field(default_factory=list)
     restarts: dict[str, str] = field(default_factory=dict)
 
@@ -101,6 +102,7 @@ class Report:
             ("marked as published", books.published),
             ("received (inbox rows)", books.received),
             ("effects (rows)", len(books.effects)),
+            ("effects of a second or later try", self.retried),
             ("duplicates delivered, stopped by the inbox", self.duplicates),
             ("lost", len(verdict.lost)),
             ("effects doubled", len(verdict.doubled)),
@@ -145,6 +147,7 @@ class Report:
                 "published": books.published,
                 "received": books.received,
                 "effects": len(books.effects),
+                "retried": self.retried,
                 "duplicates": self.duplicates,
                 "lost": len(verdict.lost),
                 "doubled": len(verdict.doubled),

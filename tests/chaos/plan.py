@@ -84,7 +84,8 @@ class Shape:
 T = TypeVar("T")
 
 # Of all faults; what is left after the servers are faults of processes and wires, half and half.
-_BROKER_SHARE = 0.07
+# A single broker takes seconds to start, in which nothing else can be tried; a cluster goes on.
+_BROKER_SHARE = {"one": 0.05, "cluster": 0.07}
 _DATABASE_SHARE = 0.08
 _PRODUCER_SHARE = 0.05
 
@@ -93,7 +94,8 @@ def make_plan(seed: int, faults: int, seconds: float, cast: Cast) -> tuple[Fault
     """Return the faults of a run in the order of their times. The same arguments give the same plan."""
     chooser = random.Random(seed)
     # However short the run, a cluster loses more than one of its nodes.
-    broker = max(round(faults * _BROKER_SHARE), min(2, len(cast.brokers)))
+    share = _BROKER_SHARE["cluster" if len(cast.brokers) > 1 else "one"]
+    broker = max(round(faults * share), min(2, len(cast.brokers)))
     database = round(faults * _DATABASE_SHARE)
     producer = round(faults * _PRODUCER_SHARE)
     processes = (faults - broker - database - producer) // 2
@@ -128,14 +130,14 @@ def _wire_shapes(cast: Cast) -> dict[Kind, Shape]:
 
 def _broker_shapes(cast: Cast) -> dict[Kind, Shape]:
     shapes = {
-        Kind.KILL: Shape(0.4),
-        Kind.RESTART: Shape(0.3),
-        Kind.FREEZE: Shape(0.2, 0.5, 3.0),
-        Kind.LONG_FREEZE: Shape(0.1, cast.heartbeat * 2.5, cast.heartbeat * 4),
+        Kind.KILL: Shape(0.35),
+        Kind.RESTART: Shape(0.25),
+        Kind.FREEZE: Shape(0.25, 0.5, 3.0),
+        Kind.LONG_FREEZE: Shape(0.15, cast.heartbeat * 2.5, cast.heartbeat * 4),
     }
     if len(cast.brokers) > 1:
         # Fewer than half may be away, except for moments in which all stand still.
-        shapes[Kind.FREEZE] = Shape(0.2, 0.5, 3.0, ("this node", "all nodes"))
+        shapes[Kind.FREEZE] = Shape(0.25, 0.5, 3.0, ("this node", "all nodes"))
     return shapes
 
 

@@ -187,6 +187,7 @@ def _account(found: Stage, faults: Faults, wish: Wish, recovery: float | None) -
         recovery=recovery,
         longest_silence=silence.total_seconds() if silence else 0.0,
         missed=len(faults.missed),
+        retried=_numbers(found, "SELECT count(*) FROM ledger_effect WHERE attempt > 1")[0],
         trouble=faults.trouble,
         restarts={name: _restarts(found, name) for name in found.processes},
     )

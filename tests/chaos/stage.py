@@ -32,27 +32,32 @@ DESTINATION = "/topic/chaos.numbers"
 DEAD_LETTERS = f"DLQ.{QUEUE}"
 LEASE_SECONDS = 8
 HEARTBEAT_SECONDS = 2
+RETRY_DELAYS = (2, 5, 10, 20, 40)
+ONE_IN_THESE_FAILS = 100
 START_SECONDS = 180  # for everything that is a matter of seconds on an idle machine
 
 
 @dataclass(frozen=True)
 class Library:
-    """What is put to the test: ours, or the peer in an environment of its own."""
+    """What is put to the test: ours, or the peer in an environment of its own.
+
+    The peer has no probes, no batches, and no retries: a message that fails once is a dead letter with it.
+    """
 
     name: str
     python: str
-    has_probes: bool
+    is_ours: bool
     prefetch: str
 
 
 def ours() -> Library:
     """Return the library of this repository."""
-    return Library("django-outbox-operator", sys.executable, has_probes=True, prefetch="100")
+    return Library("django-outbox-operator", sys.executable, is_ours=True, prefetch="100")
 
 
 def peer() -> Library:
     """Return the peer's last release, installed if need be, with the prefetch that is its default."""
-    return Library(f"django-outbox-pattern {LAST}", str(peer_python(LAST)), has_probes=False, prefetch="1")
+    return Library(f"django-outbox-pattern {LAST}", str(peer_python(LAST)), is_ours=False, prefetch="1")
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Size:
     """How many of each take part, and how much they do."""
 
     relays: int = 2
-    consumers: int = 2
+    consumers: int = 3
     producers: int = 2
     brokers: int = 1
     rate: float = 200.0
@@ -130,7 +135,10 @@ class Stage:
         for number in range(self.size.relays):
             self._add(f"relay-{number + 1}", number, ["publish"])
         for number in range(self.size.consumers):
-            self._add(f"consumer-{number + 1}", number + 1, ["subscribe", "ledger.callbacks.apply", DESTINATION, QUEUE])
+            # The last takes batches: both ways must agree on what has had its effect.
+            takes_batches = self.library.is_ours and number + 1 == self.size.consumers
+            callback = "ledger.callbacks.apply_many" if takes_batches else "ledger.callbacks.apply"
+            self._add(f"consumer-{number + 1}", number + 1, ["subscribe", callback, DESTINATION, QUEUE])
         for number in range(self.size.producers):
             name = f"producer-{number + 1}"
             rate, seed = self.size.rate / self.size.producers, self.size.seed + number
@@ -165,7 +173,7 @@ class Stage:
                 for broker, server in self.brokers.items()
             ]
             self.doors[name, "broker"] = doors
-        has_port = self.library.has_probes and not name.startswith("producer")
+        has_port = self.library.is_ours and not name.startswith("producer")
         port = free_port() if has_port else None
         if port is not None:
             arguments = [*arguments, f"--metrics-port={port}"]
@@ -211,7 +219,7 @@ class Stage:
             "DEFAULT_CONSUMER_RETRY_WAIT": 1,
             "DEFAULT_CONSUMER_SHUTDOWN_TIMEOUT": 10,
         }
-        if self.library.has_probes:
+        if self.library.is_ours:
             outbox |= {
                 "CLAIM_LEASE": LEASE_SECONDS,
                 "RECEIPT_TIMEOUT": 3,
@@ -219,11 +227,13 @@ class Stage:
                 "PUBLISH_BATCH_SIZE": 200,
                 "CONSUMER_PREFETCH": 100,
                 "CONSUMER_CONCURRENCY": 3,
+                "CONSUMER_RETRY_DELAYS": RETRY_DELAYS,
             }
         return {
             "DJANGO_SETTINGS_MODULE": "settings",
             "CHAOS_DATABASE": json.dumps(database),
             "CHAOS_OUTBOX": json.dumps(outbox),
+            "CHAOS_FAILS": str(ONE_IN_THESE_FAILS if self.library.is_ours else 0),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -257,6 +267,9 @@ def _brokers(count: int, directory: Path, folder: Path, stack: contextlib.ExitSt
         stack.callback(_keep_log, node.directory / "rabbitmq.log", folder, f"broker-{node.number}.log")
     stack.callback(cluster.kill)
     cluster.start()
+    # Without it a quorum queue drops what is in a retry queue's hands when the node fails that moves it.
+    policy = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
+    cluster.nodes[0].api.set_policy("retries", r"^RETRY\.", policy)
     return {f"broker-{node.number}": node for node in cluster.nodes}
 
 

@@ -18,6 +18,8 @@ for _name in ("DEFAULT_STOMP_HEARTBEATS", "DEFAULT_STOMP_HOST_AND_PORTS"):
         tuple(value) if isinstance(value, list) else value for value in DJANGO_OUTBOX_PATTERN[_name]
     ]
 DJANGO_OUTBOX_PATTERN["DEFAULT_STOMP_HEARTBEATS"] = tuple(DJANGO_OUTBOX_PATTERN["DEFAULT_STOMP_HEARTBEATS"])
+# Of each so many messages one fails at its first try; 0: none does.
+CHAOS_FAILS: int = int(os.environ["CHAOS_FAILS"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

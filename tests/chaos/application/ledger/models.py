@@ -15,4 +15,5 @@ class Effect(models.Model):
     """What a message did. Nothing here is unique: a message that takes effect twice leaves two rows."""
 
     number = models.BigIntegerField()
+    attempt = models.IntegerField(default=1)
     at = models.DateTimeField(auto_now_add=True)
