@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -16,26 +16,29 @@ class Books:
     """What the tables and queues say when everything has been given its time.
 
     ``effects`` are the numbers of the effect table, one for each row. ``unsent`` are committed messages that the outbox
-    still holds, ``queued`` those that a queue holds, by its name.
+    still holds, ``queued`` those that a queue holds, by its name. ``keyed`` are keys and numbers in the order in which
+    the broker got them; numbers of one key were written in ascending order.
     """
 
     committed: Collection[int]
     effects: Collection[int]
     unsent: Collection[int]
     queued: Mapping[str, Collection[int]]
+    keyed: Sequence[tuple[str, int]]
     received: int
     published: int
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The three counts that must be 0, and the fourth: messages of transactions that were rolled back."""
+    """The counts that must be 0: the promised three, messages that were rolled back, and overtaken ones in a key."""
 
     lost: tuple[int, ...]
     doubled: tuple[int, ...]
     stuck: Mapping[str, tuple[int, ...]]
     ghosts: tuple[int, ...]
     sums_agree: bool
+    disordered: tuple[int, ...]
 
     @property
     def stuck_count(self) -> int:
@@ -45,7 +48,7 @@ class Verdict:
     @property
     def good(self) -> bool:
         """Whether the promise was kept."""
-        return not (self.lost or self.doubled or self.stuck_count or self.ghosts) and self.sums_agree
+        return not (self.lost or self.doubled or self.stuck_count or self.ghosts or self.disordered) and self.sums_agree
 
 
 def judge(books: Books) -> Verdict:
@@ -61,7 +64,21 @@ def judge(books: Books) -> Verdict:
         stuck={place: numbers for place, numbers in stuck.items() if numbers},
         ghosts=tuple(sorted(effects.keys() - committed)),
         sums_agree=sum(committed) == sum(books.effects),
+        disordered=tuple(sorted(_overtaken(books.keyed))),
     )
+
+
+def _overtaken(keyed: Iterable[tuple[str, int]]) -> set[int]:
+    """Return the numbers whose first copy came after a later number of the same key. Further copies do not count."""
+    highest: dict[str, int] = {}
+    seen: set[int] = set()
+    found = set()
+    for key, number in keyed:
+        if number not in seen and number < highest.get(key, 0):
+            found.add(number)
+        seen.add(number)
+        highest[key] = max(number, highest.get(key, 0))
+    return found
 
 
 @dataclass
@@ -108,6 +125,8 @@ class Report:
             ("effects doubled", len(verdict.doubled)),
             ("stuck", verdict.stuck_count),
             ("effects of rolled back transactions", len(verdict.ghosts)),
+            ("messages with a key", len({number for _, number in books.keyed})),
+            ("overtaken within their key", len(verdict.disordered)),
             ("sum of the numbers agrees", "yes" if verdict.sums_agree else "no"),
             ("all arrived after the last fault", recovery),
             ("longest time without an effect", f"{self.longest_silence:.1f} s"),
@@ -127,6 +146,7 @@ class Report:
     def _evidence(self) -> list[str]:
         verdict = self.verdict
         named = {"lost": verdict.lost, "effects doubled": verdict.doubled, "rolled back, yet arrived": verdict.ghosts}
+        named |= {"overtaken within their key": verdict.disordered}
         named |= {f"stuck in {place}": numbers for place, numbers in verdict.stuck.items()}
         text = [f"  {name}: {_some(numbers)}" for name, numbers in named.items() if numbers]
         return [*text, *(f"  the rig failed: {words}" for words in self.trouble)]
@@ -153,6 +173,8 @@ class Report:
                 "doubled": len(verdict.doubled),
                 "stuck": verdict.stuck_count,
                 "ghosts": len(verdict.ghosts),
+                "keyed": len({number for _, number in books.keyed}),
+                "disordered": len(verdict.disordered),
                 "recovery": self.recovery,
                 "longest_silence": self.longest_silence,
                 "good": self.good,

@@ -14,7 +14,7 @@ from tests.chaos.faults import Faults
 from tests.chaos.ledger import Books, Report, judge
 from tests.chaos.plan import Cast, make_plan
 from tests.chaos.processes import Supervisor
-from tests.chaos.stage import HEARTBEAT_SECONDS, LEASE_SECONDS, Library, Size, Stage, stage
+from tests.chaos.stage import HEARTBEAT_SECONDS, LEASE_SECONDS, ORDER_QUEUE, Library, Size, Stage, stage
 from tests.rig.paths import state_directory
 
 if TYPE_CHECKING:
@@ -162,11 +162,14 @@ def _now(faults: Faults) -> str:
 
 
 def _account(found: Stage, faults: Faults, wish: Wish, recovery: float | None) -> Report:
+    # Whatever the broker still held back for the consumers that were just stopped is in its queue now.
+    queues = [name for name in found.broker.api.queues() if name != ORDER_QUEUE]
     books = Books(
         committed=_numbers(found, "SELECT number FROM ledger_order"),
         effects=_numbers(found, "SELECT number FROM ledger_effect"),
         unsent=_numbers(found, "SELECT (body ->> 'number')::bigint FROM published WHERE status <> 2"),
-        queued={name: _drain(found, name) for name in found.broker.api.queues()},
+        queued={name: [number for _, number in _drain(found, name)] for name in queues},
+        keyed=_drain(found, ORDER_QUEUE),
         received=_numbers(found, "SELECT count(*) FROM received")[0],
         published=_numbers(found, "SELECT count(*) FROM published WHERE status = 2")[0],
     )
@@ -199,22 +202,23 @@ def _numbers(found: Stage, sql: str) -> list[int]:
     return [int(row[0]) for row in found.rows(sql)]
 
 
-def _drain(found: Stage, queue: str) -> list[int]:
-    """Take everything out of a queue and return the numbers; the headers go to the run's folder."""
-    numbers: list[int] = []
+def _drain(found: Stage, queue: str) -> list[tuple[str, int]]:
+    """Take everything out of a queue and return keys and numbers; all of it goes to the run's folder."""
+    numbers: list[tuple[str, int]] = []
     while messages := found.broker.get_messages(queue, 500, requeue=False):
         with (found.folder / f"left-in-{queue}.json").open("a") as left:
             for message in messages:
-                numbers.append(_number_of(message["payload"]))
+                numbers.append(_key_and_number(message["payload"]))
                 left.write(json.dumps(message) + "\n")
     return numbers
 
 
-def _number_of(payload: Any) -> int:
+def _key_and_number(payload: Any) -> tuple[str, int]:
     try:
-        return int(json.loads(payload)["number"])
-    except (ValueError, KeyError, TypeError):
-        return -1
+        body = json.loads(payload)
+        return str(body.get("key", "")), int(body["number"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", -1
 
 
 def _count(log: Path, words: bytes) -> int:

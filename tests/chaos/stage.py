@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 APPLICATION = Path(__file__).parent / "application"
 QUEUE = "chaos"
 DESTINATION = "/topic/chaos.numbers"
+# Messages with keys go here; QUEUE gets them too. Nobody reads ORDER_QUEUE: it keeps the order that they arrived in.
+KEYED_DESTINATION = "/topic/chaos.keyed"
+ORDER_QUEUE = "chaos-order"
 DEAD_LETTERS = f"DLQ.{QUEUE}"
 LEASE_SECONDS = 8
 HEARTBEAT_SECONDS = 2
@@ -143,7 +146,8 @@ class Stage:
             name = f"producer-{number + 1}"
             rate, seed = self.size.rate / self.size.producers, self.size.seed + number
             notes = self.folder / f"{name}-rolled-back.txt"
-            arguments = [f"--rate={rate}", f"--destination={DESTINATION}", f"--seed={seed}", f"--rolled-back={notes}"]
+            arguments = [f"--rate={rate}", f"--destination={DESTINATION}", f"--keyed-destination={KEYED_DESTINATION}"]
+            arguments += [f"--name={name}", f"--seed={seed}", f"--rolled-back={notes}"]
             self._add(name, number, ["produce", *arguments])
 
     def start(self) -> None:
@@ -152,6 +156,7 @@ class Stage:
         for process in consumers:
             process.start()
         wait_until("the queue is there", self._bound, seconds=START_SECONDS, state=lambda: tail(consumers[0].log))
+        self._bind_keyed()
         others = [process for process in self.processes.values() if process not in consumers]
         for process in others:
             process.start()
@@ -159,6 +164,13 @@ class Stage:
             wait_until(
                 f"{process.name} is ready", process.is_ready, seconds=START_SECONDS, state=lambda p=process: tail(p.log)
             )  # type: ignore[misc]
+
+    def _bind_keyed(self) -> None:
+        """Let both queues have the messages with keys, before there are any."""
+        api = self.broker.api
+        api.declare_queue(ORDER_QUEUE, arguments={"x-queue-type": "quorum" if len(self.brokers) > 1 else "classic"})
+        for queue in (QUEUE, ORDER_QUEUE):
+            api.bind_queue(queue, exchange="amq.topic", routing_key=KEYED_DESTINATION.removeprefix("/topic/"))
 
     def _bound(self) -> bool:
         return self.broker.queue_depth(QUEUE) is not None and self.broker.queue_depth(DEAD_LETTERS) is not None

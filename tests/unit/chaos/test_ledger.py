@@ -15,6 +15,7 @@ def _books(**changed: Any) -> Books:
         "effects": [1, 2, 3],
         "unsent": [],
         "queued": {"chaos": []},
+        "keyed": [],
         "received": 3,
         "published": 3,
     }
@@ -52,6 +53,15 @@ def test_two_effects_of_one_message_are_doubled() -> None:
 def test_an_effect_of_a_transaction_that_was_rolled_back_is_a_ghost() -> None:
     verdict = judge(_books(effects=[1, 2, 3, 4]))
     assert (verdict.ghosts, verdict.good) == ((4,), False)
+
+
+def test_a_message_that_comes_after_a_later_one_of_its_key_was_overtaken() -> None:
+    verdict = judge(_books(keyed=[("a", 1), ("a", 3), ("b", 1), ("a", 2)]))
+    assert (verdict.disordered, verdict.good) == ((2,), False)
+
+
+def test_a_further_copy_of_a_message_is_no_matter_of_order() -> None:
+    assert judge(_books(keyed=[("a", 1), ("a", 2), ("a", 1), ("a", 2), ("a", 3)])).good
 
 
 def _report() -> Report:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_IN_A_TRANSACTION = 20
 ROLLED_BACK = 0.08  # of the transactions
+# Of the transactions: their messages have keys, a few for each producer, so that one transaction holds a key twice.
+KEYED = 0.1
+KEYS = 25
 CATCH_UP = 2.0  # seconds of production that an outage may leave to be made up for
 
 
@@ -33,6 +36,8 @@ class Command(BaseCommand):
         """Define what the run asks for."""
         parser.add_argument("--rate", type=float, required=True, help="messages a second")
         parser.add_argument("--destination", required=True)
+        parser.add_argument("--keyed-destination", required=True, help="where messages with a key go")
+        parser.add_argument("--name", required=True, help="begins the keys: no other producer writes to them")
         parser.add_argument("--seed", type=int, required=True)
         parser.add_argument("--rolled-back", type=Path, required=True, help="file that numbers are noted in")
 
@@ -46,7 +51,8 @@ class Command(BaseCommand):
             while not stop.is_set():
                 size = chooser.randint(1, MOST_IN_A_TRANSACTION)
                 try:
-                    numbers = self._write(size, options["destination"], chooser.random() < ROLLED_BACK)
+                    messages = self._messages(size, chooser, options)
+                    numbers = self._write(messages, in_vain=chooser.random() < ROLLED_BACK)
                     notes.writelines(f"{number}\n" for number in numbers)
                     notes.flush()
                 except Error as error:
@@ -56,14 +62,28 @@ class Command(BaseCommand):
                 due_at = max(due_at + size / rate, time.monotonic() - CATCH_UP)
                 stop.wait(max(0.0, due_at - time.monotonic()))
 
-    def _write(self, size: int, destination: str, in_vain: bool) -> list[int]:
-        """Write one transaction; return the numbers that it took back."""
+    def _messages(self, size: int, chooser: random.Random, options: dict[str, Any]) -> list[Published]:
+        """Return the messages of one transaction, with the next numbers."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT nextval('order_numbers') FROM generate_series(1, %s)", [size])
             numbers = [row[0] for row in cursor.fetchall()]
+        if chooser.random() >= KEYED:
+            return [Published(destination=options["destination"], body={"number": number}) for number in numbers]
+        keys = [f"{options['name']}-{chooser.randrange(KEYS)}" for _ in numbers]
+        return [_keyed(options["keyed_destination"], number, key) for number, key in zip(numbers, keys, strict=True)]
+
+    def _write(self, messages: list[Published], *, in_vain: bool) -> list[int]:
+        """Write one transaction; return the numbers that it took back."""
+        numbers = [message.body["number"] for message in messages]
         with transaction.atomic():
-            for number in numbers:
+            for number, message in zip(numbers, messages, strict=True):
                 Order.objects.create(number=number)
-                Published.objects.create(destination=destination, body={"number": number})
+                message.save()
             transaction.set_rollback(in_vain)
         return numbers if in_vain else []
+
+
+def _keyed(destination: str, number: int, key: str) -> Published:
+    """Return a message with a key; a library that knows none gets it in the body only."""
+    known = {"key": key} if hasattr(Published, "key") else {}
+    return Published(destination=destination, body={"number": number, "key": key}, **known)
