@@ -139,9 +139,9 @@ class Stage:
             self._add(f"relay-{number + 1}", number, ["publish"])
         for number in range(self.size.consumers):
             # The last takes batches: both ways must agree on what has had its effect.
-            takes_batches = self.library.is_ours and number + 1 == self.size.consumers
-            callback = "ledger.callbacks.apply_many" if takes_batches else "ledger.callbacks.apply"
-            self._add(f"consumer-{number + 1}", number + 1, ["subscribe", callback, DESTINATION, QUEUE])
+            callback = "apply_where_possible_many" if number + 1 == self.size.consumers else "apply"
+            arguments = ["subscribe", f"ledger.callbacks.{callback}", DESTINATION, QUEUE]
+            self._add(f"consumer-{number + 1}", number + 1, arguments)
         for number in range(self.size.producers):
             name = f"producer-{number + 1}"
             rate, seed = self.size.rate / self.size.producers, self.size.seed + number

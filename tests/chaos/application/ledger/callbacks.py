@@ -11,7 +11,7 @@ from ledger.models import Effect
 
 try:
     from django_outbox import batch_callback
-except ImportError:  # the peer, which has no batches
+except ImportError:  # a library that has no batches
     batch_callback = None
 
 
@@ -23,14 +23,14 @@ def apply(payload: Any) -> None:
         payload.save()
 
 
-if batch_callback is not None:
+def apply_many(payloads: list[Any]) -> None:
+    """Let many messages take effect; the library saves them in the same transaction."""
+    Effect.objects.bulk_create([_effect(payload) for payload in payloads])
+    for payload in payloads:
+        _fail_sometimes(payload)
 
-    @batch_callback(size=100, wait=0.1)
-    def apply_many(payloads: list[Any]) -> None:
-        """Let many messages take effect; the library saves them in the same transaction."""
-        Effect.objects.bulk_create([_effect(payload) for payload in payloads])
-        for payload in payloads:
-            _fail_sometimes(payload)
+
+apply_where_possible_many = apply if batch_callback is None else batch_callback(size=100, wait=0.1)(apply_many)
 
 
 def _effect(payload: Any) -> Effect:
