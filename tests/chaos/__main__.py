@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from random import SystemRandom
 
@@ -37,6 +38,8 @@ def _wish() -> Wish:
 
 def main() -> int:
     """Run; exit code 0 when nothing was lost, doubled or stuck, 1 otherwise."""
+    # As with Ctrl-C: nothing that was started stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         report = run(_wish())
     except RigError as error:

@@ -17,7 +17,8 @@ class Books:
 
     ``effects`` are the numbers of the effect table, one for each row. ``unsent`` are committed messages that the outbox
     still holds, ``queued`` those that a queue holds, by its name. ``keyed`` are keys and numbers in the order in which
-    the broker got them; numbers of one key were written in ascending order.
+    the broker got them; numbers of one key were written in ascending order. ``has_keys``: the library promises to keep
+    that order.
     """
 
     committed: Collection[int]
@@ -25,6 +26,7 @@ class Books:
     unsent: Collection[int]
     queued: Mapping[str, Collection[int]]
     keyed: Sequence[tuple[str, int]]
+    has_keys: bool
     received: int
     published: int
 
@@ -39,6 +41,7 @@ class Verdict:
     ghosts: tuple[int, ...]
     sums_agree: bool
     disordered: tuple[int, ...]
+    order_promised: bool
 
     @property
     def stuck_count(self) -> int:
@@ -48,7 +51,10 @@ class Verdict:
     @property
     def good(self) -> bool:
         """Whether the promise was kept."""
-        return not (self.lost or self.doubled or self.stuck_count or self.ghosts or self.disordered) and self.sums_agree
+        wrong = (
+            self.lost or self.doubled or self.stuck_count or self.ghosts or (self.order_promised and self.disordered)
+        )
+        return not wrong and self.sums_agree
 
 
 def judge(books: Books) -> Verdict:
@@ -65,6 +71,7 @@ def judge(books: Books) -> Verdict:
         ghosts=tuple(sorted(effects.keys() - committed)),
         sums_agree=sum(committed) == sum(books.effects),
         disordered=tuple(sorted(_overtaken(books.keyed))),
+        order_promised=books.has_keys,
     )
 
 
@@ -126,7 +133,10 @@ class Report:
             ("stuck", verdict.stuck_count),
             ("effects of rolled back transactions", len(verdict.ghosts)),
             ("messages with a key", len({number for _, number in books.keyed})),
-            ("overtaken within their key", len(verdict.disordered)),
+            (
+                f"overtaken within their key{'' if verdict.order_promised else ' (not promised)'}",
+                len(verdict.disordered),
+            ),
             ("sum of the numbers agrees", "yes" if verdict.sums_agree else "no"),
             ("all arrived after the last fault", recovery),
             ("longest time without an effect", f"{self.longest_silence:.1f} s"),

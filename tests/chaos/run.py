@@ -26,6 +26,7 @@ _HEADROOM = 1.15
 # A machine that cannot do what was asked in this many times the time does not get any further.
 _PATIENCE = 2.0
 _PATIENCE_AT_LEAST = 240.0  # seconds
+_HAS_KEYS = "SELECT FROM information_schema.columns WHERE table_name = 'published' AND column_name = 'key'"
 _DISCARDED = b"already exists. discarding the message"
 
 
@@ -170,6 +171,7 @@ def _account(found: Stage, faults: Faults, wish: Wish, recovery: float | None) -
         unsent=_numbers(found, "SELECT (body ->> 'number')::bigint FROM published WHERE status <> 2"),
         queued={name: [number for _, number in _drain(found, name)] for name in queues},
         keyed=_drain(found, ORDER_QUEUE),
+        has_keys=bool(found.rows(_HAS_KEYS)),
         received=_numbers(found, "SELECT count(*) FROM received")[0],
         published=_numbers(found, "SELECT count(*) FROM published WHERE status = 2")[0],
     )

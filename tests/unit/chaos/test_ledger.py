@@ -16,6 +16,7 @@ def _books(**changed: Any) -> Books:
         "unsent": [],
         "queued": {"chaos": []},
         "keyed": [],
+        "has_keys": True,
         "received": 3,
         "published": 3,
     }
@@ -58,6 +59,10 @@ def test_an_effect_of_a_transaction_that_was_rolled_back_is_a_ghost() -> None:
 def test_a_message_that_comes_after_a_later_one_of_its_key_was_overtaken() -> None:
     verdict = judge(_books(keyed=[("a", 1), ("a", 3), ("b", 1), ("a", 2)]))
     assert (verdict.disordered, verdict.good) == ((2,), False)
+
+
+def test_order_is_not_asked_of_a_library_that_does_not_promise_it() -> None:
+    assert judge(_books(keyed=[("a", 2), ("a", 1)], has_keys=False)).good
 
 
 def test_a_further_copy_of_a_message_is_no_matter_of_order() -> None:
