@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from django_outbox.subscription import Subscription
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import Iterator
 
     from django_outbox.cli.output import Output
     from django_outbox.doctor import Finding
@@ -51,9 +54,10 @@ def run(options: dict[str, Any], out: Output) -> int:
         Subscription.create(_nothing, destination, queue) for destination, queue in options["subscription"]
     ]
     findings = []
-    for finding in doctor.examine(using, options["destination"], subscriptions):
-        findings.append(finding)
-        _print(finding, out)
+    with _stomp_is_quiet():
+        for finding in doctor.examine(using, options["destination"], subscriptions):
+            findings.append(finding)
+            _print(finding, out)
     counts = {level: sum(finding.level is level for finding in findings) for level in Level}
     out.line()
     out.line(f"{counts[Level.OK]} ok, {counts[Level.WARN]} to look at, {counts[Level.FAIL]} failed.")
@@ -76,6 +80,18 @@ def _print(finding: Finding, out: Output) -> None:
         lines += textwrap.wrap(f"To do: {finding.advice}", WIDTH, initial_indent=indent, subsequent_indent=indent)
     for line in lines:
         out.line(line)
+
+
+@contextlib.contextmanager
+def _stomp_is_quiet() -> Iterator[None]:
+    """Keep stomp.py's tracebacks of connections that the broker closed out of the findings, which say why it did."""
+    logger = logging.getLogger("stomp.py")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _nothing(_payload: Any) -> None:

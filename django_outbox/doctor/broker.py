@@ -136,11 +136,12 @@ def _tls(opened: OpenConnection) -> Finding:
         advice = "Set DEFAULT_STOMP_USE_SSL and connect to the broker's TLS port."
         return warn("TLS", f"Off: the password goes to {opened.host} in clear.", advice)
     wire = getattr(opened.connection.transport, "socket", None)
+    wire = getattr(wire, "tls", wire)
     if not isinstance(wire, ssl.SSLSocket):
         return warn("TLS", "On, but it cannot be told how.", "Look at DEFAULT_CONNECTION_CLASS.")
     certificate = wire.getpeercert()
     if not certificate:
-        advice = "Set DEFAULT_STOMP_CA_CERTS to a file of certificate authorities."
+        advice = "Take DEFAULT_STOMP_SSL_VERIFY=False out; DEFAULT_STOMP_CA_CERTS names authorities of your own."
         return warn("TLS", f"{wire.version()}, but the broker's certificate is not verified.", advice)
     ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
     days = (ends - datetime.now(UTC)).days

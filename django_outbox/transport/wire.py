@@ -46,6 +46,11 @@ class TlsSocket:
         self.send_timeout: float | None = None
         self.problem: str | None = None
 
+    @property
+    def tls(self) -> ssl.SSLSocket:
+        """Return what knows the session: its version, the peer's certificate."""
+        return self._wire
+
     def recv(self, size: int) -> bytes:
         """Wait for bytes and return them, empty when the other side is gone."""
         while True:

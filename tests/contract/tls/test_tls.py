@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from django_outbox.doctor import broker as doctor
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable, ConfigurationError
 from django_outbox.link import Link
 from django_outbox.transport.base import Patience, Unsettled
@@ -172,3 +173,13 @@ def test_a_broker_that_dies_is_noticed_over_tls(broker: RabbitMQ, trust: Trust, 
             broker.start()
         transport.connect()
         transport.close()
+
+
+def test_the_doctor_tells_the_session_and_how_long_the_certificate_lasts(broker: RabbitMQ, trust: Trust) -> None:
+    with tls_settings(broker, **authorities(trust.authority)):
+        (verified,) = [finding for finding in doctor.examine() if finding.name == "TLS"]
+    with tls_settings(broker, DEFAULT_STOMP_SSL_VERIFY=False):
+        (unverified,) = [finding for finding in doctor.examine() if finding.name == "TLS"]
+    assert (verified.level, verified.message[:5]) == ("ok", "TLSv1")
+    assert "is verified and good for" in verified.message
+    assert (unverified.level, unverified.message[:5]) == ("warn", "TLSv1")

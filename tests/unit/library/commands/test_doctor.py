@@ -22,6 +22,7 @@ from django_outbox.doctor.findings import Finding, Level, ok, sentence
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable, ConfigurationError
 from django_outbox.models import Published, Received
 from django_outbox.subscription import Subscription
+from django_outbox.transport.wire import TlsSocket
 from tests.unit.library.commands.running import outbox
 
 if TYPE_CHECKING:
@@ -223,6 +224,9 @@ class FakeTls(ssl.SSLSocket):
     def __del__(self) -> None:
         """Nothing to close."""
 
+    def setblocking(self, flag: bool) -> None:
+        """Nothing to set."""
+
     def version(self) -> str:
         return "TLSv1.3"
 
@@ -234,7 +238,7 @@ def _tls(days: int | None, host: str = "broker:61614") -> Finding:
     wire = FakeTls.__new__(FakeTls)
     ends = datetime.now(UTC) + timedelta(days=days or 0, hours=1)
     wire.certificate = {} if days is None else {"notAfter": ends.strftime("%b %d %H:%M:%S %Y GMT")}
-    connected = Wire(broker.Ear(), {}, SimpleNamespace(socket=wire))
+    connected = Wire(broker.Ear(), {}, SimpleNamespace(socket=TlsSocket(wire)))
     with override_settings(DJANGO_OUTBOX_PATTERN={"DEFAULT_STOMP_USE_SSL": True}):
         return broker._tls(_opened(connected, host))
 
@@ -242,7 +246,7 @@ def _tls(days: int | None, host: str = "broker:61614") -> Finding:
 def test_tls_tells_whether_the_broker_is_verified_and_for_how_long() -> None:
     assert (_tls(400).level, _tls(400).message[:8]) == (OK, "TLSv1.3;")
     assert (_tls(3).level, _tls(3).message[-8:]) == (WARN, " 3 days.")
-    assert (_tls(None).level, _tls(None).advice[:26]) == (WARN, "Set DEFAULT_STOMP_CA_CERTS")
+    assert (_tls(None).level, _tls(None).advice[:26]) == (WARN, "Take DEFAULT_STOMP_SSL_VER")
 
 
 def test_a_password_in_clear_is_told_except_on_this_machine() -> None:
