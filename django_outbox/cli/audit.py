@@ -19,9 +19,9 @@ HELP = "list rows that were given up, abandoned or left half done"
 _MEANING = {
     "expired": (
         "wait past their expires_at, where django-outbox-pattern never sends them",
-        "`manage.py publish` sends them; `outbox retry --expired` also renews their date",
+        "`manage.py publish` sends them; `outbox retry --all --expired` also renews their date",
     ),
-    "failed": ("were given up after too many attempts", "`outbox retry --failed` sends them again"),
+    "failed": ("were given up after too many attempts", "`outbox retry --all --failed` sends them again"),
     "headerless": (
         "wait without headers, as bulk_create of django-outbox-pattern wrote them",
         "check that consumers can tell them apart: they carry no dop-msg-id",

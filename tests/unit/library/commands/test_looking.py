@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -124,4 +125,13 @@ def test_an_audit_finds_what_was_left_behind(kind: str, changes: dict[str, Any])
 def test_a_row_that_a_publisher_sends_right_now_is_not_called_expired() -> None:
     _write(1, expires_at=_ago(days=1))
     store.claim(1, 60.0)
+    assert outbox("audit").code == 0
+
+
+@pytest.mark.parametrize("kind", ["failed", "expired"])
+def test_what_an_audit_advises_works(kind: str) -> None:
+    _write(1, **({"status": StatusChoice.FAILED} if kind == "failed" else {"expires_at": _ago(days=2)}))
+    advice = outbox("audit").out
+    (command,) = re.findall(rf"`outbox (retry [^`]*--{kind})`", advice)
+    assert outbox(*command.split(), "--json").document["changed"] == 1
     assert outbox("audit").code == 0
