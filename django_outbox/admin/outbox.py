@@ -22,13 +22,15 @@ logger = logging.getLogger("django_outbox_pattern")
 # What one request changes at most: minutes of waiting are for `manage.py outbox retry`.
 AT_ONCE = 10_000
 _ERROR_SHOWN = 80
+# Messages of one key are sent in order; not every release has it.
+_KEY = ("key",) if upkeep.has_field(Published, "key") else ()
 
 
 @admin.register(Published)
 class PublishedAdmin(ReadOnlyAdmin):
     """Messages on their way out."""
 
-    list_display = ("id", "destination", "status", "age", "retry", "error", "expired", "added")
+    list_display = ("id", "destination", *_KEY, "status", "age", "retry", "error", "expired", "added")
     list_filter = ("status", DestinationFilter, "added")
     search_fields = ("id", "destination")
     search_help_text = (
@@ -37,7 +39,7 @@ class PublishedAdmin(ReadOnlyAdmin):
     )
     actions = ("replay", "park")
     fieldsets = (
-        (None, {"fields": ("id", "destination", "version", "status", "added", "age")}),
+        (None, {"fields": ("id", "destination", "version", *_KEY, "status", "added", "age")}),
         ("Delivery", {"fields": ("retry", "last_error", "next_attempt_at", "claimed_until", "expires_at", "expired")}),
         ("Message", {"fields": ("pretty_headers", "pretty_body")}),
     )

@@ -136,6 +136,13 @@ def test_bodies_and_headers_are_shown_for_people_and_cannot_run_as_markup(admin_
     assert "dop-msg-id" in page
 
 
+def test_a_row_shows_its_key_where_rows_have_one(admin_client: Client) -> None:
+    (row_id,) = _write(1)
+    has_key = upkeep.has_field(Published, "key")
+    assert ("column-key" in admin_client.get(LIST).content.decode()) is has_key
+    assert ("field-key" in admin_client.get(f"{LIST}{row_id}/change/").content.decode()) is has_key
+
+
 def test_a_huge_body_is_cut() -> None:
     assert "characters more" in pages.pretty({"a": "x" * 200_000})
 
