@@ -20,6 +20,7 @@ from stomp.listener import ConnectionListener
 from django_outbox import settings
 from django_outbox.dialects import Dialect
 from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused
+from django_outbox.transport.cut import is_cut, mark_cut_frames
 from django_outbox.transport.stomp import OpenConnection, describe_error, open_connection
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Link:
         """Connect and log in. Raises ``BrokerUnavailable``, ``BrokerRefused``, ``ConfigurationError``."""
         # Bodies as bytes: stomp.py would replace what is no text, and a copy of the message could not be true to it.
         self._open = open_connection("subscriber", listener=self._listener, auto_decode=False)
+        mark_cut_frames(self.connection.transport)
 
     def subscribe(self, destination: str, headers: Mapping[str, Any]) -> None:
         """Subscribe and wait for the broker's receipt. Raises ``SubscriptionRefused`` or ``BrokerUnavailable``."""
@@ -145,6 +147,17 @@ class Link:
     def keep_raw(self, message_id: Any, raw: bytes) -> None:
         """Keep the bytes of a body that is no text, until the message is handed over."""
         self._raw[str(message_id)] = raw
+
+    def refuse_unread(self, headers: Mapping[str, Any]) -> None:
+        """Send a message of which only a part could be read to the dead letters, where the broker has the whole."""
+        delivery = Delivery(body="", headers=headers, link=self)
+        logger.error(
+            "Message %s cannot be read: one of its headers holds NUL, which ends a STOMP frame. It is refused unread; "
+            "correct its producer.",
+            delivery.message_id,
+            extra={"delivery_id": delivery.message_id, "generation": self.generation},
+        )
+        self.nack(delivery)
 
     def fail(self, reason: str, kind: str) -> None:
         """Note why the link is of no use any more; the first reason is the one that counts."""
@@ -214,6 +227,9 @@ class LinkListener(ConnectionListener):  # type: ignore[misc]
     def on_message(self, frame: Any) -> None:
         """Hand the message over, by way of the project's listener where it has one."""
         if frame.headers.get("subscription") != self._link.subscription_id:
+            return
+        if is_cut(frame):
+            self._link.refuse_unread(frame.headers)
             return
         text = as_text(frame.body)
         if isinstance(frame.body, bytes) and text.encode() != frame.body:

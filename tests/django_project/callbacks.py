@@ -40,6 +40,16 @@ def raises_on_bad(payload: Payload) -> None:
     save(payload)
 
 
+def saves_by_number(payload: Payload) -> None:
+    """Take effect under the number in the headers, or fail where that begins with "bad"."""
+    number = str(payload.headers.get("corpus"))
+    if number.startswith("bad"):
+        raise ValueError(f"cannot handle {number}")
+    with transaction.atomic():
+        Effect.objects.create(key=number)
+        payload.save()
+
+
 def nacks(payload: Payload) -> None:
     """Refuse the message."""
     payload.nack()

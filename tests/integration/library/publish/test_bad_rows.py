@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.integration.library.publish.publisher import FAILED, SUCCEEDED
 
 if TYPE_CHECKING:
@@ -86,6 +88,28 @@ def test_header_names_that_no_frame_can_say_fail_their_own_row_only(project: Pro
     publisher = project.publish()
     publisher.wait_sent(2)
     publisher.wait_for("the row is charged", lambda: _charged(project) == 1)
+    assert project.database.count(SUCCEEDED) == 2
+    assert queue.numbers() == Counter([0, 2])
+
+
+@pytest.mark.parametrize(
+    ("column", "document", "words"),
+    [
+        ("body", "1" * 5000, "the row's body cannot be read"),
+        ("headers", '{"n": 1e5000}', "the row's headers cannot be read"),
+        ("headers", '"text"', "not a JSON object"),
+    ],
+    ids=["number of 5000 digits", "the same in a header", "headers that are text"],
+)
+def test_what_python_cannot_read_or_write_fails_its_own_row_only(
+    project: Project, queue: Queue, column: str, document: str, words: str
+) -> None:
+    project.database.fill(queue.destination, 3)
+    project.database.rows(f"UPDATE published SET {column} = %s::jsonb WHERE body ->> 'n' = '1'", document)
+    publisher = project.publish()
+    publisher.wait_sent(2)
+    publisher.wait_for("the row is charged", lambda: _charged(project) == 1)
+    assert words in project.database.rows("SELECT last_error FROM published WHERE retry > 0")[0][0]
     assert project.database.count(SUCCEEDED) == 2
     assert queue.numbers() == Counter([0, 2])
 

@@ -128,10 +128,9 @@ def test_a_destination_is_refused_when_it_is_written_or_arrives_or_the_row_says_
 @pytest.mark.parametrize(
     ("column", "text", "words"),
     [
-        ("body", "[" * 950 + "]" * 950, "body cannot be read"),
         ("body", "1" * 5000, "body cannot be read"),
         ("body", "[1e400]", "cannot be written as JSON"),
-        ("headers", "[" * 950 + "]" * 950, "headers cannot be read"),
+        ("headers", '{"n": ' + "1" * 5000 + "}", "headers cannot be read"),
         ("headers", "[1]", "not a JSON object"),
         ("headers", '"text"', "not a JSON object"),
         ("destination", "", "destination"),

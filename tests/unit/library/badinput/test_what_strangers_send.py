@@ -67,7 +67,7 @@ def test_ids_that_differ_are_different_messages_and_equal_ones_are_one(first: st
         transaction.set_rollback(True)
 
 
-@pytest.mark.parametrize("body", ["NaN", '{"a": "\\u0000"}', '"\\ud800"', "[" * 900 + "]" * 900, "\0", "[1e400]"])
+@pytest.mark.parametrize("body", ["NaN", '{"a": "\\u0000"}', '"\\ud800"', "[" * 300 + "]" * 300, "\0", "[1e400]"])
 def test_the_inbox_does_without_a_body_that_no_column_holds(body: str) -> None:
     broker = MemoryBroker(remembers=True)
     _send(broker, body, {"dop-msg-id": "a"})

@@ -20,6 +20,7 @@ class Connection:
     connected: bool = True
     sent: list[tuple[Any, ...]] = field(default_factory=list)
     listeners: dict[str, Any] = field(default_factory=dict)
+    transport: Any = None
 
     def ack(self, *address: Any) -> None:
         self.sent.append(("ACK", *address))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -186,3 +187,16 @@ def test_words_that_nobody_knows_are_left_alone() -> None:
 @pytest.mark.parametrize(("value", "expected"), [("true", True), ("True", True), ("false", False), ("", False)])
 def test_a_redelivery_is_recognised(handset: Handset, value: str, expected: bool) -> None:
     assert handset.delivery(redelivered=value).redelivered is expected
+
+
+def test_a_frame_that_ends_within_its_headers_is_refused_unread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport = SimpleNamespace(process_frame=lambda frame, _raw: handset.listener.on_message(frame))
+    handset = Handset(monkeypatch, transport=transport)
+    whole, cut = (Frame("MESSAGE", headers(subscription=handset.link.subscription_id), "") for _ in range(2))
+    transport.process_frame(whole, b"MESSAGE\nack:1\n\n")
+    transport.process_frame(cut, b"MESSAGE\nack:1\ncolor:")
+    assert len(handset.received) == 1
+    assert handset.connection.sent == [("NACK", "T_1@@session-1@@1", {"requeue": False})]
+    assert "one of its headers holds NUL" in caplog.text
