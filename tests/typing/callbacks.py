@@ -1,0 +1,42 @@
+"""A callback, and what it may do with its payload."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+
+from django_outbox.exceptions import DuplicateMessage, InvalidMessage, OutboxError
+
+if TYPE_CHECKING:
+    from django_outbox import Payload
+
+
+def bill_order(payload: Payload) -> None:
+    """Handle one message."""
+    if "id" not in payload.body:
+        payload.nack()
+        return
+    color: str = payload.headers.get("color", "")
+    with transaction.atomic():
+        print(payload.body["id"], color)
+        payload.save()
+    saved: bool = payload.saved
+    committed: bool = payload.committed
+    print(saved, committed)
+
+
+def careful(payload: Payload) -> None:
+    """Handle the errors of the library by name."""
+    try:
+        bill_order(payload)
+    except DuplicateMessage:
+        raise
+    except (InvalidMessage, OutboxError) as error:
+        print(error)
+
+
+def mistakes(payload: Payload) -> None:
+    """What the types catch."""
+    payload.commit()  # type: ignore[attr-defined]
+    payload.save("now")  # type: ignore[call-arg]
