@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING
 
 from tools.chart import crds, readme
 from tools.dashboards import outbox
-from tools.reference import page
+from tools.reference import api, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATORS: tuple[Callable[[Path], Mapping[Path, str]], ...] = (crds.files, readme.files, outbox.files, page.files)
+GENERATORS: tuple[Callable[[Path], Mapping[Path, str]], ...] = (
+    crds.files,
+    readme.files,
+    outbox.files,
+    page.files,
+    api.files,
+)
 
 
 def wanted(root: Path) -> dict[Path, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
+from django_outbox import Reject, RetryLater
 from django_outbox.exceptions import DuplicateMessage, InvalidMessage, OutboxError
 
 if TYPE_CHECKING:
@@ -36,7 +37,17 @@ def careful(payload: Payload) -> None:
         print(error)
 
 
+def ask(payload: Payload) -> None:
+    """Ask for another try, or for none."""
+    if payload.body is None:
+        raise Reject("nothing to do")
+    if payload.headers.get("later"):
+        raise RetryLater(after=60, reason="the bank is closed", limit=5)
+    payload.retry(after=60)
+
+
 def mistakes(payload: Payload) -> None:
     """What the types catch."""
     payload.commit()  # type: ignore[attr-defined]
     payload.save("now")  # type: ignore[call-arg]
+    RetryLater("soon")  # type: ignore[arg-type]
