@@ -3,7 +3,8 @@
 Ids are stable. Errors: E001 the settings are no dict · E002 a value is of the wrong kind · E003 a dotted path does not
 import · E004 two settings contradict each other · E005 a model of the project's own lacks columns. Warnings: W001 a key
 does not exist · W002 a key does nothing any more · W003 TLS without verification · W004 @publish names a serializer the
-model does not have · W005 @publish names fields it does not have · W007 a TLS file cannot be read or is not used.
+model does not have · W005 @publish names fields it does not have · W006 @publish names a key it does not have ·
+W007 a TLS file cannot be read or is not used.
 
 Django runs them with its own; ``manage.py publish`` and ``subscribe`` ask ``first_error`` before they start.
 """
@@ -103,7 +104,7 @@ def check_models(**_kwargs: Any) -> list[CheckMessage]:
         present = {field.name for field in model._meta.get_fields()}
     except (ImportError, AttributeError):
         return []  # E002 or E003 says so.
-    missing = {"next_attempt_at", "claim_token", "claimed_until", "last_error"} - present
+    missing = {"next_attempt_at", "claim_token", "claimed_until", "last_error", "key"} - present
     if not missing:
         return []
     message = f"{settings.DEFAULT_PUBLISHED_CLASS} has no field {', '.join(sorted(missing))}."
@@ -163,6 +164,17 @@ def _check_config(model: Any, config: decorators.Config) -> Iterator[CheckMessag
     if unknown and config.serializer is None and not model._meta.abstract:
         message = f"@publish to {config.destination!r} names fields that do not exist: {', '.join(unknown)}."
         yield CheckWarning(message, hint="They are left out of the message.", obj=model, id="django_outbox.W005")
+
+    yield from _check_key_of(model, config)
+
+
+def _check_key_of(model: Any, config: decorators.Config) -> Iterator[CheckMessage]:
+    name = config.key
+    if not isinstance(name, str) or hasattr(model, name) or _has_field(model, name):
+        return
+    message = f"@publish to {config.destination!r} names the key {name!r}, which does not exist."
+    hint = "Saving the model raises AttributeError unless each instance sets it. Correct the name or give a function."
+    yield CheckWarning(message, hint=hint, obj=model, id="django_outbox.W006")
 
 
 def _has_field(model: Any, name: str) -> bool:

@@ -45,7 +45,7 @@ def _outgoing(row: ClaimedRow) -> Outgoing:
         raise InvalidMessage("the row's headers are not a JSON object")
     headers = {"persistent": "true", "content-type": "application/json"}
     headers |= {name: str(value) for name, value in _headers_of(row).items() if value is not None}
-    return Outgoing(key=row.id, destination=row.destination, body=_body_of(row), headers=headers)
+    return Outgoing(key=row.id, destination=row.destination, body=_body_of(row), headers=headers, lane=row.key)
 
 
 def _body_of(row: ClaimedRow) -> str:
@@ -63,5 +63,5 @@ def _headers_of(row: ClaimedRow) -> dict[str, Any]:
     """
     if row.headers:
         return row.headers
-    message = published_model()(id=row.id, destination=row.destination, body=row.body)
+    message = published_model()(id=row.id, destination=row.destination, body=row.body, key=row.key)
     return get_message_headers(message)

@@ -26,12 +26,14 @@ class Config(NamedTuple):
 
     ``destination`` is required. ``serializer`` names a method of the model that returns the body; without it the body
     is ``id`` and ``fields``, by default all fields of the model. ``version`` is appended to the destination with a dot.
+    ``key`` names an attribute of the instance, or is a function of it; messages with the same value are sent in order.
     """
 
     destination: str
     fields: list[str] | None = None
     serializer: str | None = None
     version: str | None = None
+    key: str | Callable[[Any], object] | None = None
 
 
 # save(force_insert, force_update, using, update_fields), as older code calls it.
@@ -85,9 +87,21 @@ def _database_of(instance: models.Model, args: tuple[Any, ...], kwargs: dict[str
 
 def _write_message(instance: models.Model, model: type[models.Model], config: Config, using: str) -> None:
     message = published_model()(
-        body=_body_of(instance, model, config), destination=config.destination, version=config.version
+        body=_body_of(instance, model, config),
+        destination=config.destination,
+        version=config.version,
+        key=_key_of(instance, config),
     )
     message.save(using=using)
+
+
+def _key_of(instance: models.Model, config: Config) -> str | None:
+    if config.key is None:
+        return None
+    value = config.key(instance) if callable(config.key) else getattr(instance, config.key)
+    if callable(value):
+        value = value()
+    return None if value is None else str(value)
 
 
 def _body_of(instance: models.Model, model: type[models.Model], config: Config) -> Any:

@@ -41,6 +41,8 @@ def get_message_headers(published: Published) -> dict[str, Any]:
     """
     ours = import_string(settings.DEFAULT_GENERATE_HEADERS)(published)
     callers = published.headers or {}
+    if published.key is not None:
+        ours = {**ours, "dop-msg-key": published.key}
     merged = {**ours, **callers, **{name: value for name, value in ours.items() if name not in _CALLER_WINS}}
     if settings.TRACE_CONTEXT:
         given = without_malformed(merged)

@@ -49,6 +49,9 @@ class Isolation:
     def judge(self, sent: Sequence[ClaimedRow], report: SendReport) -> Verdict:
         """Learn from a batch and say what its unanswered rows deserve."""
         self._confirmed += len(report.confirmed)
+        if not sent:
+            # Nothing went out, so nothing is learnt.
+            return Verdict.RELEASE
         if report.unsettled is None:
             self.limit = min(self.batch_size, self.limit * 2)
             return Verdict.RELEASE

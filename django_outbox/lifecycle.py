@@ -58,8 +58,16 @@ class StopSignal:
         self._event.set()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for ``seconds`` or until the stop is asked for, and tell whether it was."""
-        return self._asked or self._event.wait(max(0.0, seconds))
+        """Sleep for ``seconds``, until the stop is asked for or until a nudge; tell whether it was a stop."""
+        if not self._asked:
+            self._event.wait(max(0.0, seconds))
+            # A nudge is used up by this; a request to stop stands in the flag.
+            self._event.clear()
+        return self.is_set()
+
+    def nudge(self) -> None:
+        """End the sleep that somebody is in, or else the next one, without asking for a stop."""
+        self._event.set()
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name

@@ -51,6 +51,9 @@ class GaugeName:
 
 PENDING = GaugeName("outbox_pending_messages", "Rows waiting to be published.", ("destination",))
 FAILED = GaugeName("outbox_failed_messages", "Rows parked as failed until someone replays them.", ("destination",))
+BLOCKED = GaugeName(
+    "outbox_blocked_messages", "Waiting rows that a failed row of their key holds up.", ("destination",)
+)
 OLDEST_PENDING = GaugeName(
     "outbox_oldest_pending_timestamp_seconds",
     "When the oldest row that still waits was added; absent if none waits.",
@@ -70,6 +73,10 @@ PUBLISH_LAG = Histogram(
     "outbox_publish_lag_seconds", "From the row being added to the broker's receipt.", ("destination",), buckets=_LAG
 )
 PUBLISH_BATCH = Histogram("outbox_publish_batch_messages", "Rows claimed at a time.", buckets=_BATCH)
+
+WAKEUPS = Counter(
+    "outbox_wakeups_total", "Times that a resting publisher found work, by what made it look.", ("source",)
+)
 
 RECEIVED = Counter("outbox_received_messages_total", "Deliveries settled, by how they ended.", ("queue", "result"))
 REDELIVERED = Counter(
@@ -113,6 +120,8 @@ class BacklogRow(Protocol):
     @property
     def failed(self) -> int: ...
     @property
+    def blocked(self) -> int: ...
+    @property
     def oldest_pending(self) -> datetime | None: ...
 
 
@@ -134,12 +143,12 @@ class BacklogCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """Name the families without asking the database: registering must not need one."""
-        return [PENDING.family(), FAILED.family(), OLDEST_PENDING.family()]
+        return [PENDING.family(), FAILED.family(), BLOCKED.family(), OLDEST_PENDING.family()]
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the three backlog gauges; no samples at all while the database does not answer."""
+        """Yield the backlog gauges; no samples at all while the database does not answer."""
         rows = self._current()
-        pending, failed, oldest = PENDING.family(), FAILED.family(), OLDEST_PENDING.family()
+        pending, failed, blocked, oldest = (gauge.family() for gauge in (PENDING, FAILED, BLOCKED, OLDEST_PENDING))
         if rows is not None:
             by_destination = {row.destination: row for row in rows}
             self._known |= by_destination.keys() | _published_destinations()
@@ -147,9 +156,10 @@ class BacklogCollector(Collector):
                 row = by_destination.get(destination)
                 pending.add_metric([destination], row.pending if row else 0)
                 failed.add_metric([destination], row.failed if row else 0)
+                blocked.add_metric([destination], row.blocked if row else 0)
                 if row and row.oldest_pending is not None:
                     oldest.add_metric([destination], row.oldest_pending.timestamp())
-        yield from (pending, failed, oldest)
+        yield from (pending, failed, blocked, oldest)
 
     def _current(self) -> list[BacklogRow] | None:
         """Return rows no older than ``max_age``, None when there are none to be had."""

@@ -17,6 +17,7 @@ from django_outbox.choices import StatusChoice
 from django_outbox.exceptions import InvalidMessage
 from django_outbox.headers import get_message_headers
 from django_outbox.ids import uuid7
+from django_outbox.wakeup import notify_after_commit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,14 +38,18 @@ class PublishedQuerySet(models.QuerySet["Published"]):
         messages = list(objs)
         for message in messages:
             message.complete(self.db)
-        return super().bulk_create(messages, *args, **kwargs)
+        written = super().bulk_create(messages, *args, **kwargs)
+        if written:
+            notify_after_commit(self.db)
+        return written
 
 
 class Published(models.Model):
     """A message in the outbox.
 
     ``destination`` is where it goes, ``version`` is appended to that with a dot, ``body`` is anything JSON can say.
-    ``retry`` counts failed sends. ``expires_at`` is kept for those who read it and hides nothing from the publisher.
+    Messages of one ``key`` are sent in the order they were written in. ``retry`` counts failed sends. ``expires_at`` is
+    kept for those who read it and hides nothing from the publisher.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, unique=True, editable=False, help_text=ID_HELP)
@@ -56,6 +61,7 @@ class Published(models.Model):
     retry = models.PositiveIntegerField(default=0)
     status = models.IntegerField(choices=StatusChoice.choices, default=StatusChoice.SCHEDULE)
     headers = models.JSONField(default=dict, blank=True)
+    key = models.CharField(max_length=wellformed.MAX_KEY, null=True, blank=True)
     # Below: the publisher's own notes, on the database's clock.
     next_attempt_at = models.DateTimeField(null=True, blank=True, editable=False)
     claim_token = models.UUIDField(null=True, blank=True, editable=False)
@@ -71,8 +77,22 @@ class Published(models.Model):
         db_table = "published"
         indexes = [
             models.Index(fields=["status"], name="published_status_27c9ec_btree"),
-            # One column: with two, PostgreSQL thinks the index of all rows the cheaper way to the oldest.
-            models.Index(fields=["added"], name="published_due_idx", condition=models.Q(status=1)),
+            # One column: with two, PostgreSQL thinks the index of all rows the cheaper way to the oldest. Two indexes:
+            # who looks for rows without a key does not walk over all that wait for their turn in one.
+            models.Index(
+                fields=["added"], name="published_unkeyed_due_idx", condition=models.Q(status=1, key__isnull=True)
+            ),
+            models.Index(
+                fields=["added"], name="published_keyed_due_idx", condition=models.Q(status=1, key__isnull=False)
+            ),
+            # Few, and asked for at each look: not to be searched for among all that wait.
+            models.Index(fields=["added"], name="published_troubled_idx", condition=models.Q(status=1, retry__gt=0)),
+            # What stands before a row in its key. Below 2 is everything that is not sent.
+            models.Index(
+                fields=["key", "status", "added"],
+                name="published_key_idx",
+                condition=models.Q(status__lt=2, key__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -81,7 +101,10 @@ class Published(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the row; a new one is completed first, a later save leaves headers and destination as they are."""
         self.complete(kwargs.get("using"))
+        is_new = self._state.adding
         super().save(*args, **kwargs)
+        if is_new and self._state.db is not None:
+            notify_after_commit(self._state.db)
 
     def complete(self, using: str | None = None) -> None:
         """Append the version to the destination and make the headers, once for a row that is not written yet.
@@ -91,6 +114,7 @@ class Published(models.Model):
         is_completed = self._completed_destination is not None and self._completed_destination == self.destination
         if is_completed or not self._state.adding:
             return
+        self.key = wellformed.check_key(self.key)
         self._check(using or router.db_for_write(type(self), instance=self))
         if self.version:
             self.destination = f"{self.destination}.{self.version}"

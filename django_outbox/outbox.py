@@ -30,13 +30,17 @@ def enqueue(
     headers: Mapping[str, Any] | None = None,
     version: str | None = None,
     using: str | None = None,
+    key: str | None = None,
 ) -> Published:
     """Write a message and return its row.
 
     ``destination`` is a STOMP destination such as ``/topic/order.placed``, to which ``version`` is appended with a dot.
     ``body`` is anything that JSON can say. ``headers`` are sent along. ``using`` is the database alias to write to, by
-    default the one that Django's routers choose.
+    default the one that Django's routers choose. Messages of one ``key``, at most 255 characters, are sent in the order
+    they were written in, however many publishers run; None asks for no order. Raises ``InvalidMessage``.
     """
-    message = published_model()(destination=destination, body=body, headers=dict(headers or {}), version=version)
+    message = published_model()(
+        destination=destination, body=body, headers=dict(headers or {}), version=version, key=key
+    )
     message.save(using=using)
     return message

@@ -23,7 +23,9 @@ from django_outbox.composing import compose
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
 from django_outbox.isolation import Isolation, Verdict
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP
+from django_outbox.pace import Pace
 from django_outbox.retry import RetryPolicy
+from django_outbox.store import Share
 from django_outbox.transport.base import Patience, Unsettled
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from django_outbox.health import Health
     from django_outbox.lifecycle import StopSignal
-    from django_outbox.store import Claim, ClaimedRow
+    from django_outbox.store import Claim, ClaimedRow, Due
     from django_outbox.transport.base import SendReport, Transport
 
 logger = logging.getLogger("django_outbox_pattern")
@@ -44,11 +46,12 @@ RECONNECT_PAUSE_SECONDS = 0.2
 DEFER_SECONDS = 5.0
 _DATABASE_BACKOFF_LIMIT = 10.0
 _ERROR_LIMIT = 2000
-# Rows that have failed before: how many at a time, after how many full batches at the latest, and how long each may
-# keep the others waiting.
+# Rows that have failed before: how many at a time, and how long each may keep the others waiting. They, and the rows
+# with a key, are looked for after so many full batches at the latest.
 _SUSPECTS_AT_A_TIME = 10
-_SUSPECTS_EVERY = 20
+_LOOK_EVERY = 20
 _SUSPECT_SECONDS = 5.0
+_PARKED_AT_A_TIME = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,14 @@ class RelayOptions:
         )
 
 
+# What becomes of the later rows of the key, by ORDER_ON_FAILURE.
+_FOLLOWERS = {
+    "block": ". The later messages of its key wait until it is retried or removed",
+    "park": ". The later messages of its key are parked behind it",
+    "skip": ". The later messages of its key go on without it",
+}
+
+
 class _GaveUpError(Exception):
     """The time to stop is over and work is still in flight."""
 
@@ -88,7 +99,8 @@ class Relay:
         self.stop = stop
         self.health = health
         self.options = options
-        self.isolation = Isolation(options.batch_size)
+        # Apart: what one share does to the connection must not make the batches of the other small.
+        self.isolations = {share: Isolation(options.batch_size) for share in (Share.UNKEYED, Share.KEYED)}
         self.retry = RetryPolicy.from_settings()
         self._stop_by: float | None = None
         self._connect_failures = 0
@@ -96,6 +108,9 @@ class Relay:
         self._host = ""
         self._idle = False
         self._batches = 0
+        self._keys_are_busy = False
+        self._notified = False
+        self.pace = Pace(options.idle_wait)
 
     def run(self) -> int:
         """Publish until asked to stop; return the process's exit code."""
@@ -127,58 +142,86 @@ class Relay:
         self.health.set_ready("broker", ok=True, reason=f"connected to {self._host}")
         logger.info("Connected to the broker at %s", self._host, extra={"broker": self._host})
 
-    def publish_batch(self) -> int:
-        """Claim, send and settle one batch; return how many rows were claimed. Raises Django's database errors."""
-        claimed = self._publish_clean()
+    def publish_batch(self, due: Due | None = None) -> int:
+        """Claim, send and settle a batch of each share of the rows; return how many rows were claimed.
+
+        ``due`` is what a look has just shown. Without one, rows without a key are claimed unseen, and the others are
+        looked for when those are few, and now and then when they are not. Raises Django's database errors.
+        """
+        claimed = self._publish_clean(Share.UNKEYED) if due is None or due.unkeyed else 0
         self._batches += 1
-        if claimed < self.options.batch_size or self._batches % _SUSPECTS_EVERY == 0:
+        is_looking = claimed < self.options.batch_size or self._keys_are_busy or self._batches % _LOOK_EVERY == 0
+        if due is None and is_looking:
+            due = store.look(self.options.using)
+        if due is not None and due.keyed:
+            of_keys = self._publish_clean(Share.KEYED)
+            self._keys_are_busy = of_keys > 0
+            claimed += of_keys
+        if due is not None and due.troubled:
             claimed += self._publish_suspects()
         return claimed
 
-    def _publish_clean(self) -> int:
-        """Send rows that never failed, all at once."""
-        claim = store.claim(self.isolation.limit, self.options.lease, self.options.using)
+    def _publish_clean(self, share: Share) -> int:
+        """Send rows that never failed: all at once, those of one key one after the other."""
+        isolation = self.isolations[share]
+        claim = store.claim(isolation.limit, self.options.lease, self.options.using, share=share)
         self.health.set_ready("database", ok=True, reason="answers")
         if claim.rows:
             metrics.PUBLISH_BATCH.observe(len(claim.rows))
-            self._send(claim, claim.rows, self.options.receipt_timeout)
+            self._send(claim, claim.rows, self.options.receipt_timeout, isolation)
+        if share is Share.KEYED and len(claim.rows) < isolation.limit and settings.ORDER_ON_FAILURE == "park":
+            self._park_followers()
         return len(claim.rows)
+
+    def _park_followers(self) -> None:
+        if parked := store.park_followers(_PARKED_AT_A_TIME, self.options.using):
+            logger.error("%d messages are parked as failed behind an earlier one of their key", parked)
 
     def _publish_suspects(self) -> int:
         """Send a few of the rows that have failed before, each alone: what they break, they break for themselves."""
         if not self.transport.is_connected() or self.stop.is_set():
             return 0
-        claim = store.claim(_SUSPECTS_AT_A_TIME, self.options.lease, self.options.using, failed_before=True)
+        claim = store.claim(_SUSPECTS_AT_A_TIME, self.options.lease, self.options.using, share=Share.TROUBLED)
         patience = min(self.options.receipt_timeout, _SUSPECT_SECONDS)
+        isolation = self.isolations[Share.UNKEYED]
         for done, row in enumerate(claim.rows, start=1):
-            if not self._send(claim, [row], patience) or self.stop.is_set():
+            if not self._send(claim, [row], patience, isolation) or self.stop.is_set():
                 self._give_back(claim.token, [other.id for other in claim.rows[done:]], Verdict.RELEASE)
                 break
         return len(claim.rows)
 
-    def _send(self, claim: Claim, rows: Sequence[ClaimedRow], seconds: float) -> bool:
+    def _send(self, claim: Claim, rows: Sequence[ClaimedRow], seconds: float, isolation: Isolation) -> bool:
         """Send rows, settle them, and tell whether the connection is still good."""
         messages, unsayable = compose(rows)
         report = self.transport.send(messages, self._patience(seconds))
         report.refused.update(unsayable)
-        self._conclude(claim, rows, report)
+        self._conclude(claim, rows, report, isolation)
         return report.unsettled is None
 
+    def wake(self) -> None:
+        """Look into the outbox now; from any thread."""
+        self._notified = True
+        self.stop.nudge()
+
     def _publish_or_wait(self) -> None:
+        source = "notify" if self._notified else "poll"
+        self._notified = False
         try:
-            if self._idle and not store.anything_due(self.options.using):
-                self.health.set_ready("database", ok=True, reason="answers")
-                claimed = 0
-            else:
-                claimed = self.publish_batch()
+            due = store.look(self.options.using) if self._idle else None
+            self.health.set_ready("database", ok=True, reason="answers")
+            claimed = 0 if due is not None and not due else self.publish_batch(due)
         except DatabaseTrouble as error:
             self._ride_out(error, failures=1)
             return
+        if claimed or source == "notify":
+            self.pace.hurry()
+        if claimed and self._idle:
+            metrics.WAKEUPS.labels(source=source).inc()
         self._idle = claimed == 0
         if self.transport.is_connected():
             metrics.LOOP_LAST_SUCCESS.labels(role="publisher").set_to_current_time()
         if self._idle:
-            self.stop.wait(self.options.idle_wait)
+            self.stop.wait(self.pace.rest())
 
     def _connected(self) -> bool:
         """Tell whether there is a connection, after trying to make one where there is none."""
@@ -203,9 +246,10 @@ class Relay:
             metrics.BROKER_CONNECTED.labels(host=self._host).set(0)
             self.health.set_ready("broker", ok=False, reason="the connection was lost, connecting again")
 
-    def _conclude(self, claim: Claim, sent: Sequence[ClaimedRow], report: SendReport) -> None:
+    def _conclude(self, claim: Claim, rows: Sequence[ClaimedRow], report: SendReport, isolation: Isolation) -> None:
         """Write down what became of a batch, and count it."""
-        verdict = self.isolation.judge(sent, report)
+        sent = [row for row in rows if row.id not in report.unsent]
+        verdict = isolation.judge(sent, report)
         unanswered = [row for row in sent if row.id not in report.confirmed and row.id not in report.refused]
         failures = [self._failure(row, report.refused[row.id], "refused") for row in sent if row.id in report.refused]
         if verdict is Verdict.CHARGE and not self.stop.is_set():
@@ -216,8 +260,9 @@ class Relay:
         if failures:
             self._persist(lambda: store.charge(claim.token, failures, self.options.using))
         self._give_back(claim.token, [row.id for row in unanswered], verdict)
+        self._give_back(claim.token, list(report.unsent), Verdict.RELEASE)
         if report.unsettled is not None:
-            self._after_loss(report, len(unanswered))
+            self._after_loss(report, len(unanswered) + len(report.unsent), isolation.limit)
 
     def _settle(self, claim: Claim, sent: Sequence[ClaimedRow], report: SendReport) -> None:
         if not report.confirmed:
@@ -247,7 +292,11 @@ class Relay:
         metrics.PUBLISHED.labels(destination=row.destination, result="error").inc()
         if rest is None:
             logger.error(
-                "Message no published with id: %s, parked as failed after %d sends: %s", row.id, failures, error
+                "Message no published with id: %s, parked as failed after %d sends: %s%s",
+                row.id,
+                failures,
+                error,
+                "" if row.key is None else _FOLLOWERS[settings.ORDER_ON_FAILURE],
             )
         else:
             metrics.PUBLISH_RETRIES.labels(destination=row.destination, reason=reason).inc()
@@ -265,13 +314,13 @@ class Relay:
         else:
             self._persist(lambda: store.release(token, ids, using))
 
-    def _after_loss(self, report: SendReport, unanswered: int) -> None:
+    def _after_loss(self, report: SendReport, unanswered: int, limit: int) -> None:
         self._note_loss(str(report.unsettled))
         logger.warning(
             "A batch ended early: %s. %d messages are sent again, %d at a time.",
             report.detail,
             unanswered,
-            self.isolation.limit,
+            limit,
         )
         self.stop.wait(RECONNECT_PAUSE_SECONDS)
 

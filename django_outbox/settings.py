@@ -87,13 +87,21 @@ _KEYS = (
     ),
     Key("PUBLISH_BATCH_SIZE", DEFAULT_BATCH_SIZE, v.whole_positive, "Rows claimed and sent at a time."),
     Key("DEFAULT_PUBLISHED_CHUNK_SIZE", 200, v.whole_positive, "Older name of PUBLISH_BATCH_SIZE, which wins."),
-    Key("DEFAULT_PRODUCER_WAITING_TIME", 1, v.positive, "Seconds between looks into an empty outbox."),
+    Key("DEFAULT_PRODUCER_WAITING_TIME", 1, v.positive, "Seconds between looks into an outbox that stays empty."),
     Key("RECEIPT_TIMEOUT", 30, v.positive, "Seconds the broker has to confirm a batch."),
     Key("CLAIM_LEASE", 120, v.positive, "Seconds after which the rows of a dead publisher are taken by another."),
     Key("SHUTDOWN_TIMEOUT", None, v.optional(v.positive), "Seconds a publisher may take to stop; None is 30."),
     Key("DEFAULT_MAXIMUM_RETRY_ATTEMPTS", 50, v.whole_positive, "Failed sends after which a row is parked as FAILED."),
     Key("DEFAULT_PAUSE_FOR_RETRY", 240, v.not_negative, "Seconds a row waits after its third failed send."),
     Key("DEFAULT_WAIT_RETRY", 60, v.not_negative, "Seconds a row waits after each later failed send."),
+    Key("WAKE_BY_NOTIFY", True, v.boolean, "Writers wake publishers, where the database is PostgreSQL."),
+    Key("NOTIFY_DEBOUNCE", 0.05, v.not_negative, "Seconds in which a process wakes publishers once at most."),
+    Key(
+        "ORDER_ON_FAILURE",
+        "block",
+        v.one_of("block", "park", "skip"),
+        "When a row is parked as FAILED, the later rows of its key: wait, are parked too, or go on.",
+    ),
     # The consumer
     Key(
         "DEFAULT_CONSUMER_LISTENER_CLASS",
@@ -188,6 +196,9 @@ SHUTDOWN_TIMEOUT: float | None
 DEFAULT_MAXIMUM_RETRY_ATTEMPTS: int
 DEFAULT_PAUSE_FOR_RETRY: float
 DEFAULT_WAIT_RETRY: float
+WAKE_BY_NOTIFY: bool
+NOTIFY_DEBOUNCE: float
+ORDER_ON_FAILURE: str
 DEFAULT_CONSUMER_LISTENER_CLASS: str
 DEFAULT_EXCLUSIVE_QUEUE: bool
 DEFAULT_CONSUMER_PROCESS_MSG_ON_BACKGROUND: bool

@@ -85,6 +85,15 @@ def boolean(value: Any) -> str | None:
     return None if isinstance(value, bool) else "True or False"
 
 
+def one_of(*words: str) -> Validator:
+    """Accept one of the words."""
+
+    def check(value: Any) -> str | None:
+        return None if value in words else "one of " + ", ".join(map(repr, words))
+
+    return check
+
+
 def positive(value: Any) -> str | None:
     """Accept a finite number above 0."""
     number = _number_or_none(value)

@@ -29,6 +29,7 @@ MAX_DEPTH = 200
 MAX_DEPTH_MARIADB, MAX_DEPTH_MYSQL = 31, 100
 MAX_DESTINATION = 255  # characters, the width of the column
 MAX_VERSION = 100
+MAX_KEY = 255
 
 # How json.dumps writes NUL, and surrogates of which a pair would have to be looked at.
 _SUSPICIOUS = re.compile(r"\\u(?:0000|d[89a-f])")
@@ -75,6 +76,16 @@ def check_destination(destination: Any, version: Any = None) -> None:
     _check_text("destination", whole, MAX_DESTINATION)
     if not destination.strip():
         raise InvalidMessage("The destination is empty. Give one such as /topic/order.placed.")
+
+
+def check_key(key: Any) -> str | None:
+    """Return a key as it is stored, None for an empty one. Raises ``InvalidMessage`` for one that does not fit.
+
+    Cut off by the database, it would be another key.
+    """
+    text = "" if key is None else str(key)
+    _check_text("key", text, MAX_KEY)
+    return text or None
 
 
 def depth_of(connection: BaseDatabaseWrapper) -> int:

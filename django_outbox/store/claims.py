@@ -6,45 +6,102 @@ Claims are short transactions; nothing here waits for the network.
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
+from django_outbox.choices import StatusChoice
+from django_outbox.store.ordering import claimer_alone, keyed_rows, rows_in_turn, troubled_rows, unbroken, unkeyed_rows
 from django_outbox.store.rows import Claim, all_rows, due_rows, in_seconds, read
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from django.db.models import QuerySet
 
     from django_outbox.models import Published
+    from django_outbox.store.rows import ClaimedRow
 
 
-def anything_due(using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Tell whether a row waits to be sent: the one statement that an idle publisher costs."""
-    return due_rows(using).exists()
+class Share(Enum):
+    """Which of the due rows a claim takes. Each share is claimed apart, so that none has to wait for the others."""
+
+    UNKEYED = auto()
+    """Never failed, and follows nobody."""
+    KEYED = auto()
+    """Never failed, and it is its turn in its key."""
+    TROUBLED = auto()
+    """Failed before."""
 
 
-def claim(limit: int, lease_seconds: float, using: str = DEFAULT_DB_ALIAS, *, failed_before: bool = False) -> Claim:
-    """Take up to ``limit`` due rows for ``lease_seconds``, oldest first; what another publisher holds is passed by.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Whether there are rows whose time has come; those with a key may still have to wait for their turn."""
 
-    Rows that have failed before are claimed apart from the others, so that however many there are, nobody waits for
-    them.
-    """
+    unkeyed: bool
+    keyed: bool
+    troubled: bool
+
+    def __bool__(self) -> bool:
+        return self.unkeyed or self.keyed or self.troubled
+
+
+def look(using: str = DEFAULT_DB_ALIAS) -> Due:
+    """Tell what waits to be sent: the one statement that an idle publisher costs."""
+    parts, values = [], []
+    for rows in (unkeyed_rows(using), keyed_rows(using), due_rows(using).filter(retry__gt=0)):
+        sql, arguments = rows.order_by().values("pk").query.get_compiler(using).as_sql()
+        parts.append(f"EXISTS({sql})")
+        values += arguments
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(parts)}", values)
+        return Due(*map(bool, cursor.fetchone()))
+
+
+def claim(limit: int, lease_seconds: float, using: str = DEFAULT_DB_ALIAS, *, share: Share = Share.UNKEYED) -> Claim:
+    """Take up to ``limit`` due rows for ``lease_seconds``, oldest first; what another publisher holds is passed by."""
     token = uuid.uuid4()
-    due = due_rows(using).filter(retry__gt=0) if failed_before else due_rows(using).filter(retry=0)
-    if connections[using].features.has_select_for_update:
+    can_lock = connections[using].features.has_select_for_update
+    if share is Share.KEYED and can_lock:
+        return _claim_in_turn(token, limit, lease_seconds, using)
+    queries = {Share.UNKEYED: unkeyed_rows, Share.KEYED: rows_in_turn, Share.TROUBLED: troubled_rows}
+    due = queries[share](using)
+    if can_lock:
         return _claim_by_locking(token, due, limit, lease_seconds)
     return _claim_by_writing(token, due, limit, lease_seconds)
 
 
 def _claim_by_locking(token: uuid.UUID, due: QuerySet[Published], limit: int, lease_seconds: float) -> Claim:
     using = due.db
-    skip_locked = connections[using].features.has_select_for_update_skip_locked
     with transaction.atomic(using=using):
-        rows = read(due.order_by("added", "id").select_for_update(skip_locked=skip_locked)[:limit])
-        if rows:
-            chosen = all_rows(using).filter(pk__in=[row.id for row in rows])
-            chosen.update(claim_token=token, claimed_until=in_seconds(lease_seconds))
+        rows = read(_locked(due.order_by("added", "id"))[:limit])
+        _mark(token, rows, lease_seconds, using)
     return Claim(token, rows)
+
+
+def _claim_in_turn(token: uuid.UUID, limit: int, lease_seconds: float, using: str) -> Claim:
+    """Claim keyed rows. A row that somebody else has locked right now is passed by, and so is what follows it."""
+    with claimer_alone(using) as is_alone:
+        if not is_alone:
+            return Claim(token, ())
+        wanted = list(rows_in_turn(using).order_by("added", "id").values_list("pk", "key")[:limit])
+        free = due_rows(using).filter(pk__in=[row_id for row_id, _ in wanted])
+        locked = read(_locked(free.order_by("added", "id"))) if wanted else ()
+        rows = unbroken([(row_id, str(key)) for row_id, key in wanted], locked)
+        _mark(token, rows, lease_seconds, using)
+    return Claim(token, rows)
+
+
+def _locked(rows: QuerySet[Published]) -> QuerySet[Published]:
+    return rows.select_for_update(skip_locked=connections[rows.db].features.has_select_for_update_skip_locked)
+
+
+def _mark(token: uuid.UUID, rows: Sequence[ClaimedRow], lease_seconds: float, using: str) -> None:
+    if rows:
+        chosen = all_rows(using).filter(pk__in=[row.id for row in rows])
+        chosen.update(claim_token=token, claimed_until=in_seconds(lease_seconds))
 
 
 def _claim_by_writing(token: uuid.UUID, due: QuerySet[Published], limit: int, lease_seconds: float) -> Claim:
@@ -54,4 +111,6 @@ def _claim_by_writing(token: uuid.UUID, due: QuerySet[Published], limit: int, le
         return Claim(token, ())
     chosen = due.order_by("added", "id").values("pk")[:limit]
     all_rows(due.db).filter(pk__in=chosen).update(claim_token=token, claimed_until=in_seconds(lease_seconds))
-    return Claim(token, read(all_rows(due.db).filter(claim_token=token).order_by("added", "id")))
+    return Claim(
+        token, read(all_rows(due.db).filter(claim_token=token, status=StatusChoice.SCHEDULE).order_by("added", "id"))
+    )

@@ -37,7 +37,7 @@ class DatabaseNow(Now):
         return self.as_sql(compiler, connection, template=template, **context)
 
 
-_COLUMNS = ("pk", "destination", "body", "headers", "added", "retry")
+_COLUMNS = ("pk", "destination", "body", "headers", "added", "retry", "key")
 _DOCUMENTS = ("body", "headers")
 
 
@@ -51,6 +51,7 @@ class ClaimedRow:
     headers: dict[str, Any]
     added: datetime
     retry: int
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from django_outbox.outbox import published_model
 
-NOTES = ("next_attempt_at", "claim_token", "claimed_until", "last_error")
+NOTES = ("next_attempt_at", "claim_token", "claimed_until", "last_error", "key")
 
 
 def schema_problem(using: str = DEFAULT_DB_ALIAS) -> str | None:

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message on its way; ``key`` is the caller's name for it."""
+    """One message on its way; ``key`` is the caller's name for it.
+
+    Of the messages in one ``lane``, each is sent after the one before it is confirmed; None is no lane.
+    """
 
     key: UUID
     destination: str
     body: str | bytes
     headers: Mapping[str, str]
+    lane: str | None = None
 
 
 class Unsettled(StrEnum):
@@ -38,11 +42,13 @@ class SendReport:
     """What became of a batch.
 
     ``confirmed`` maps a message to the seconds from its SEND to the broker's receipt, ``refused`` to the broker's
-    words. Whatever is in neither was not answered: ``unsettled`` tells why, ``detail`` in words.
+    words, ``unsent`` what never went out: behind a message of its lane that was not confirmed, or behind the end of the
+    connection. Whatever is in none of them was not answered: ``unsettled`` tells why, ``detail`` in words.
     """
 
     confirmed: dict[UUID, float] = field(default_factory=dict)
     refused: dict[UUID, str] = field(default_factory=dict)
+    unsent: set[UUID] = field(default_factory=set)
     unsettled: Unsettled | None = None
     detail: str = ""
 

@@ -279,10 +279,14 @@ class MemoryTransport:
     def send(self, messages: Sequence[Outgoing], patience: Patience) -> SendReport:
         """Take the messages one after the other, as far as the broker's faults let them."""
         report = SendReport()
+        stuck: set[str | None] = set()
         for message in messages:
+            if report.unsettled is Unsettled.CONNECTION_LOST or message.lane in stuck:
+                report.unsent.add(message.key)
+                continue
             self._take(message, report)
-            if report.unsettled is Unsettled.CONNECTION_LOST:
-                break
+            if message.lane is not None and message.key not in report.confirmed:
+                stuck.add(message.lane)
         patience.tick()
         if report.unsettled is not None:
             self._connected = False

@@ -19,6 +19,7 @@ from django_outbox import settings
 from django_outbox.dialects import Dialect
 from django_outbox.transport.base import SendReport, Unsettled
 from django_outbox.transport.declared import DeclaredQueues
+from django_outbox.transport.lanes import Lanes
 from django_outbox.transport.stomp import OpenConnection, abort, describe_error, hosts_in_words, open_connection
 from django_outbox.transport.wire import bound_sending
 
@@ -48,14 +49,18 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
         self._changed = threading.Condition()
         self._open: dict[str, _Sent] = {}
         self._report = SendReport()
+        self._news: list[UUID] = []
         self._errors: list[str] = []
         self._lost = False
+        self._wakes_for_each = False
 
-    def begin(self) -> None:
-        """Start the bookkeeping of a new batch."""
+    def begin(self, *, wakes_for_each: bool = False) -> None:
+        """Start the bookkeeping of a new batch; ``wakes_for_each`` is for who has to act on each confirm."""
         with self._changed:
             self._report = SendReport()
+            self._news = []
             self._errors = []
+            self._wakes_for_each = wakes_for_each
 
     def expect(self, receipt: str, key: UUID) -> None:
         """Note a message just before it is sent: the answer may be here before the call returns."""
@@ -73,7 +78,9 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
             sent = self._open.pop(frame.headers.get("receipt-id"), None)
             if sent is not None:
                 self._report.confirmed[sent.key] = time.monotonic() - sent.at
-                self._changed.notify_all()
+                self._news.append(sent.key)
+                if self._wakes_for_each or self._is_over():
+                    self._changed.notify_all()
 
     def on_error(self, frame: Any) -> None:
         """Note the broker's refusal, of one message where it says which."""
@@ -94,13 +101,29 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
 
     def wait(self, patience: Patience) -> SendReport:
         """Wait until every message is answered, the connection is lost, or patience ends; return what is known."""
+        while self.news(patience):
+            pass
+        return self.conclude()
+
+    def news(self, patience: Patience) -> list[UUID]:
+        """Wait for confirms and return those since the last call; none when there is nothing more to wait for.
+
+        Where a confirm lets nobody else go, they are returned all together. Without a word from a broker that has
+        complained, no further confirm is to be expected.
+        """
         with self._changed:
-            while not self._is_over() and patience.left() > 0:
+            while not (self._news and self._wakes_for_each) and not self._is_over() and patience.left() > 0:
                 before = len(self._open)
                 self._changed.wait(min(TICK_SECONDS, patience.left()))
                 patience.tick()
                 if self._errors and len(self._open) == before:
-                    break
+                    return []
+            news, self._news = self._news, []
+            return [] if self._errors or self._lost else news
+
+    def conclude(self) -> SendReport:
+        """Return what is known."""
+        with self._changed:
             if self._errors:
                 self._changed.wait_for(lambda: self._lost, _ERROR_GRACE_SECONDS)
             return self._conclude()
@@ -140,6 +163,7 @@ class StompTransport:
         self._generation = 0
         self._serial = 0
         self._declared = DeclaredQueues()
+        self._written: set[UUID] = set()
 
     @property
     def host(self) -> str:
@@ -164,12 +188,15 @@ class StompTransport:
         bound_sending(self._open.connection.transport.socket, settings.RECEIPT_TIMEOUT)
 
     def send(self, messages: Sequence[Outgoing], patience: Patience) -> SendReport:
-        """Send all without waiting in between, then wait for the receipts."""
-        self._book.begin()
-        failed = self._write_all(messages, patience)
-        report = self._book.wait(patience) if failed is None else self._book.abandon()
+        """Send all without waiting in between, except within a lane, then wait for the receipts."""
+        lanes = Lanes(messages)
+        self._written.clear()
+        self._book.begin(wakes_for_each=lanes.any_waiting())
+        failed = self._write_all(lanes.first, patience) or self._follow(lanes, patience)
+        report = self._book.conclude() if failed is None else self._book.abandon()
         if failed is not None:
             report.unsettled, report.detail = failed
+        report.unsent = {message.key for message in messages} - self._written
         if report.unsettled is not None:
             self._declared.learn(report.detail)
             self._cut()
@@ -186,6 +213,17 @@ class StompTransport:
         if self._open is not None:
             abort(self._open.connection)
             self._open = None
+
+    def _follow(self, lanes: Lanes, patience: Patience) -> tuple[Unsettled, str] | None:
+        """Wait for the receipts and let the next of each lane go; return why that stopped halfway."""
+        # A lane that is slow but moves is no silence: the last of it must have as long for its receipt as others.
+        last_call = time.monotonic() + patience.left() / 2
+        while confirmed := self._book.news(patience):
+            is_late = patience.limit() is not None or time.monotonic() > last_call
+            failed = None if is_late else self._write_all(lanes.after(confirmed), patience)
+            if failed is not None:
+                return failed
+        return None
 
     def _write_all(self, messages: Sequence[Outgoing], patience: Patience) -> tuple[Unsettled, str] | None:
         """Write the frames; return why that stopped halfway, None when it did not."""
@@ -210,6 +248,7 @@ class StompTransport:
         return Unsettled.CONNECTION_LOST, words
 
     def _write(self, connection: Any, message: Outgoing) -> None:
+        self._written.add(message.key)
         problem = unsendable(message.headers, message.destination)
         if problem is not None:
             self._book.refuse(message.key, problem)

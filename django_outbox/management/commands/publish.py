@@ -17,7 +17,7 @@ from django.db import Error as DatabaseTrouble
 from prometheus_client import REGISTRY
 
 import django_outbox
-from django_outbox import checks, metrics, settings, store
+from django_outbox import checks, metrics, settings, store, wakeup
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable, OutboxError
 from django_outbox.health import Health
 from django_outbox.lifecycle import StopSignal
@@ -67,6 +67,8 @@ class Command(BaseCommand):
             relay = Relay(
                 TracedTransport(StompTransport()), stop, health, RelayOptions.from_settings(using, batch_size)
             )
+            if wakeup.works_with(using):
+                stack.enter_context(wakeup.Listener(using, relay.wake))
             self._first_connection(relay)
             stack.enter_context(Janitor.of_published(using))
             logger.info("Waiting for messages to be published")

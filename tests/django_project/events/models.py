@@ -53,6 +53,24 @@ class Serialized(models.Model):
         return {"id": self.id, "two": self.field_two}
 
 
+@publish(
+    [
+        Config(destination="/topic/by-attribute", key="group_id"),
+        Config(destination="/topic/by-method", key="group_name"),
+        Config(destination="/topic/by-function", key=lambda instance: instance.nickname),
+    ]
+)
+class Keyed(models.Model):
+    """Messages whose order matters to somebody."""
+
+    group_id = models.IntegerField()
+    nickname = models.CharField(max_length=100, null=True)
+
+    def group_name(self) -> str:
+        """Return the group in words."""
+        return f"group {self.group_id}"
+
+
 class Author(models.Model):
     """Something to point at; publishes nothing."""
 

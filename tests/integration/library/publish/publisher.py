@@ -32,18 +32,20 @@ class Database(ServerDatabase):
         """How many messages are in each state."""
         return dict(self.rows("SELECT status, count(*) FROM published GROUP BY 1"))
 
-    def fill(self, destination: str, count: int, first: int = 0) -> None:
-        """Write messages as an application does, numbered from ``first`` on."""
+    def fill(self, destination: str, count: int, first: int = 0, keys: int | None = None) -> None:
+        """Write messages as an application does, numbered from ``first`` on; the key is the number modulo ``keys``."""
         self.rows(
             """
             INSERT INTO published
-                (id, destination, body, added, expires_at, retry, status, headers)
+                (id, destination, body, added, expires_at, retry, status, headers, key)
             SELECT id, %s, jsonb_build_object('n', n), clock_timestamp() + n * interval '1 us', now(), 0, 1,
-                   jsonb_build_object('dop-msg-id', id::text, 'dop-msg-destination', %s::text)
+                   jsonb_build_object('dop-msg-id', id::text, 'dop-msg-destination', %s::text),
+                   'key ' || (n %% %s::int)::text
             FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(%s::int, %s::int) AS n) AS numbered
             """,
             destination,
             destination,
+            keys,
             first,
             first + count - 1,
         )
@@ -59,6 +61,7 @@ class Project:
     app: str = "django_outbox"
     settings: dict[str, Any] = field(default_factory=dict)
     running: list[Publisher] = field(default_factory=list)
+    driver: str = "psycopg"
 
     def environment(self, **settings: Any) -> dict[str, str]:
         """The environment that makes a process use this database and this broker."""
@@ -73,6 +76,7 @@ class Project:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.django_project.settings",
             "OUTBOX_TEST_APP": self.app,
+            "OUTBOX_TEST_DRIVER": self.driver,
             "OUTBOX_TEST_DATABASE": json.dumps(self.database.django),
             "OUTBOX_TEST_SETTINGS": json.dumps(outbox),
         }

@@ -110,6 +110,7 @@ class Row:
     pending: int = 0
     failed: int = 0
     oldest_pending: datetime | None = None
+    blocked: int = 0
 
 
 @dataclass

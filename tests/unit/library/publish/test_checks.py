@@ -141,6 +141,22 @@ def test_a_key_without_its_certificate_is_a_warning(tmp_path: Path) -> None:
 
 
 @isolate_apps("tests.django_project.events")
+def test_a_key_that_is_not_there_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decorators, "registry", [])
+
+    @publish([Config("/topic/a", key="nome"), Config("/topic/b", key="name"), Config("/topic/c", key=str)])
+    class Wrong(models.Model):
+        name = models.CharField(max_length=10)
+
+        class Meta:
+            app_label = "events"
+
+    [found] = checks.check_decorators()
+    assert found.id == "django_outbox.W006"
+    assert "'nome'" in found.msg
+
+
+@isolate_apps("tests.django_project.events")
 def test_a_decorator_that_names_what_is_not_there_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decorators, "registry", [])
 

@@ -122,3 +122,13 @@ def test_an_object_that_came_from_a_database_publishes_there() -> None:
 def test_save_keeps_its_name_and_signature() -> None:
     assert models.Plain.save.__name__ == "save"
     assert models.Plain.save.alters_data is True  # type: ignore[attr-defined]
+
+
+def test_the_key_comes_from_an_attribute_a_method_or_a_function() -> None:
+    models.Keyed.objects.create(group_id=7, nickname="seven")
+    assert list(Published.objects.order_by("id").values_list("key", flat=True)) == ["7", "group 7", "seven"]
+
+
+def test_a_key_that_is_none_asks_for_no_order() -> None:
+    models.Keyed.objects.create(group_id=7, nickname=None)
+    assert Published.objects.get(destination="/topic/by-function").key is None

@@ -15,8 +15,8 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_outbox import metrics, store
 from django_outbox import relay as relay_module
-from django_outbox import store
 from django_outbox.choices import StatusChoice
 from django_outbox.health import Health
 from django_outbox.lifecycle import StopSignal
@@ -332,6 +332,64 @@ def test_only_a_batch_that_went_through_counts_as_the_loops_success(
     gauge.labels.assert_called_with(role="publisher")
 
 
+@pytest.mark.parametrize(
+    ("policy", "arrived", "states"),
+    [
+        ("block", [0], {"SUCCEEDED": 2, "FAILED": 1, "SCHEDULE": 2}),
+        ("park", [0], {"SUCCEEDED": 2, "FAILED": 3}),
+        ("skip", [0, 2, 3], {"SUCCEEDED": 4, "FAILED": 1}),
+    ],
+)
+def test_what_a_failed_row_means_for_its_key_is_the_projects_choice(
+    broker: MemoryBroker, stop: PatientStop, policy: str, arrived: list[int], states: dict[str, int]
+) -> None:
+    broker.refuses.add("bad")
+    _create(4, key="a")
+    Published.objects.filter(body__n=1).update(destination="bad")
+    _create(1, "other", key="b")
+    schedule = {"DEFAULT_MAXIMUM_RETRY_ATTEMPTS": 3, "DEFAULT_PAUSE_FOR_RETRY": 0, "ORDER_ON_FAILURE": policy}
+    stop.script = [lambda: None] * 4
+    with override_settings(DJANGO_OUTBOX_PATTERN=schedule):
+        _relay(broker, stop).run()
+    assert broker.bodies("good") == [json.dumps({"n": n}) for n in arrived]
+    assert len(broker.bodies("other")) == 1
+    assert _states() == states
+
+
+def test_a_key_that_is_held_up_goes_on_in_order_when_its_row_goes(broker: MemoryBroker, stop: PatientStop) -> None:
+    broker.refuses.add("bad")
+    _create(5, key="a")
+    Published.objects.filter(body__n=1).update(destination="bad")
+
+    def repaired() -> None:
+        broker.refuses.clear()
+        Published.objects.update(next_attempt_at=None)
+
+    stop.script = [lambda: None] * 3 + [repaired] + [lambda: None] * 3
+    _relay(broker, stop).run()
+    assert [message.body for message in broker.messages] == [json.dumps({"n": n}) for n in range(5)]
+    assert _states() == {"SUCCEEDED": 5}
+
+
+def test_two_relays_keep_the_order_of_a_key_though_one_loses_its_connection(
+    broker: MemoryBroker, stop: PatientStop
+) -> None:
+    for number in range(60):
+        _create(1, key=f"key-{number % 3}", headers={"number": number})
+    relays = [_relay(broker, stop, batch_size=7) for _ in range(2)]
+    for turn in range(200):
+        relay = relays[turn % 2]
+        if turn % 5 == 1:
+            broker.lose_after = 3
+        if not relay.transport.is_connected():
+            relay.connect()
+        relay.publish_batch()
+    assert _states() == {"SUCCEEDED": 60}
+    for key in range(3):
+        numbers = [int(m.headers["number"]) for m in broker.messages if m.headers["dop-msg-key"] == f"key-{key}"]
+        assert list(dict.fromkeys(numbers)) == list(range(key, 60, 3))
+
+
 @contextlib.contextmanager
 def _statements() -> Iterator[list[str]]:
     seen: list[str] = []
@@ -360,7 +418,34 @@ def test_an_idle_poll_costs_one_statement(broker: MemoryBroker, stop: PatientSto
     with _statements() as statements:
         relay._publish_or_wait()
     assert statements == ["SELECT"]
-    assert stop.waits == [1, 1]
+
+
+def test_looks_into_an_empty_outbox_follow_each_other_ever_more_slowly(broker: MemoryBroker, stop: PatientStop) -> None:
+    relay = _relay(broker, stop)
+    relay.connect()
+    for _ in range(8):
+        relay._publish_or_wait()
+    assert stop.waits == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1]
+    relay.wake()
+    relay._publish_or_wait()
+    assert stop.waits[-1] == 0.02
+
+
+@pytest.mark.parametrize("source", ["notify", "poll"])
+def test_what_made_a_resting_publisher_find_work_is_counted(
+    broker: MemoryBroker, stop: PatientStop, source: str
+) -> None:
+    relay = _relay(broker, stop)
+    relay.connect()
+    counter = metrics.WAKEUPS.labels(source=source)
+    before = counter._value.get()
+    relay._publish_or_wait()
+    _create(1)
+    if source == "notify":
+        relay.wake()
+    relay._publish_or_wait()
+    relay._publish_or_wait()
+    assert counter._value.get() == before + 1
 
 
 def test_a_row_written_without_headers_gets_an_id_when_it_is_sent(broker: MemoryBroker, stop: PatientStop) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django_outbox import store
 from django_outbox.choices import StatusChoice
 from django_outbox.models import Published, Received
+from django_outbox.store.ordering import unbroken
 
 pytestmark = pytest.mark.django_db
 
@@ -83,14 +84,14 @@ def test_a_failure_is_written_on_the_row_with_its_next_attempt_on_the_databases_
     assert (row.retry, row.last_error, row.status) == (3, "the broker said no", StatusChoice.SCHEDULE)
     assert row.next_attempt_at is not None
     assert 230 < (row.next_attempt_at - timezone.now()).total_seconds() <= 241
-    assert not store.anything_due()
+    assert not store.look()
 
 
 def test_a_row_whose_rest_is_over_is_claimed_apart_from_the_others() -> None:
     _create(2)
     Published.objects.filter(body__n=0).update(retry=3, next_attempt_at=timezone.now() - timedelta(seconds=1))
     assert [row.body["n"] for row in store.claim(9, LEASE).rows] == [1]
-    assert [row.body["n"] for row in store.claim(9, LEASE, failed_before=True).rows] == [0]
+    assert [row.body["n"] for row in store.claim(9, LEASE, share=store.Share.TROUBLED).rows] == [0]
 
 
 def test_a_row_that_is_given_up_is_parked_with_its_error() -> None:
@@ -99,7 +100,7 @@ def test_a_row_that_is_given_up_is_parked_with_its_error() -> None:
     store.charge(claim.token, [store.Failure(claim.rows[0].id, 50, None, "the broker said no")])
     row = Published.objects.get()
     assert (row.status, row.retry, row.last_error) == (StatusChoice.FAILED, 50, "the broker said no")
-    assert not store.anything_due()
+    assert not store.look()
 
 
 def test_a_deferred_row_waits_without_having_failed() -> None:
@@ -107,7 +108,7 @@ def test_a_deferred_row_waits_without_having_failed() -> None:
     claim = store.claim(1, LEASE)
     store.defer(claim.token, [claim.rows[0].id], 5)
     assert Published.objects.get().retry == 0
-    assert not store.anything_due()
+    assert not store.look()
 
 
 def test_rows_past_their_expiry_are_due_like_any_other() -> None:
@@ -147,7 +148,7 @@ def test_the_backlog_costs_one_statement() -> None:
 
 def test_looking_into_an_empty_outbox_costs_one_statement() -> None:
     with CaptureQueriesContext(connection) as queries:
-        assert store.anything_due() is False
+        assert not store.look()
     assert len(queries) == 1
 
 
@@ -184,3 +185,124 @@ def test_rows_are_removed_in_bites() -> None:
     Received.objects.update(added=timezone.now() - timedelta(days=31))
     before = timezone.now()
     assert [store.remove_finished(Received, before, 2) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_rows_of_one_key_are_claimed_together_in_their_order() -> None:
+    _create(2, key="a")
+    _create(2, key="b")
+    _create(1)
+    assert [row.body["n"] for row in store.claim(9, LEASE).rows] == [0], "rows without a key are claimed apart"
+    assert [(row.key, row.body["n"]) for row in store.claim(9, LEASE, share=store.Share.KEYED).rows] == [
+        ("a", 0),
+        ("a", 1),
+        ("b", 0),
+        ("b", 1),
+    ]
+
+
+def test_while_a_row_of_a_key_is_claimed_nobody_claims_the_later_ones() -> None:
+    _create(3, key="a")
+    _create(1, key="b")
+    first = store.claim(1, LEASE, share=store.Share.KEYED)
+    assert [(row.key, row.body["n"]) for row in first.rows] == [("a", 0)]
+    assert [row.key for row in store.claim(9, LEASE, share=store.Share.KEYED).rows] == ["b"]
+    store.settle(first.token, [first.rows[0].id])
+    assert [row.body["n"] for row in store.claim(9, LEASE, share=store.Share.KEYED).rows] == [1, 2]
+
+
+def test_a_lapsed_claim_gives_the_key_back_from_its_first_row_on() -> None:
+    _create(3, key="a")
+    store.claim(2, LEASE, share=store.Share.KEYED)
+    Published.objects.filter(claimed_until__isnull=False).update(claimed_until=timezone.now() - timedelta(seconds=1))
+    assert [row.body["n"] for row in store.claim(9, LEASE, share=store.Share.KEYED).rows] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("retry", "rest"), [(1, None), (3, 240), (0, 5)])
+def test_a_row_that_waits_to_be_tried_again_holds_up_its_key_and_no_other(retry: int, rest: int | None) -> None:
+    _create(3, key="a")
+    _create(1, key="b")
+    later = None if rest is None else timezone.now() + timedelta(seconds=rest)
+    Published.objects.filter(key="a", body__n=1).update(retry=retry, next_attempt_at=later)
+    claimed = store.claim(9, LEASE, share=store.Share.KEYED).rows
+    assert [(row.key, row.body["n"]) for row in claimed] == [("a", 0), ("b", 0)]
+
+
+def test_a_row_that_failed_before_waits_for_those_before_it_in_its_key() -> None:
+    _create(2, key="a")
+    Published.objects.filter(body__n=1).update(retry=1)
+    assert store.claim(9, LEASE, share=store.Share.TROUBLED).rows == ()
+    Published.objects.filter(body__n=0).update(status=StatusChoice.SUCCEEDED)
+    assert len(store.claim(9, LEASE, share=store.Share.TROUBLED).rows) == 1
+
+
+@pytest.mark.parametrize(("policy", "claimed"), [("block", []), ("park", []), ("skip", [1, 2])])
+def test_a_parked_row_holds_up_its_key_unless_it_is_to_be_skipped(
+    settings: Any, policy: str, claimed: list[int]
+) -> None:
+    settings.DJANGO_OUTBOX_PATTERN = {"ORDER_ON_FAILURE": policy}
+    _create(3, key="a")
+    Published.objects.filter(body__n=0).update(status=StatusChoice.FAILED)
+    assert [row.body["n"] for row in store.claim(9, LEASE, share=store.Share.KEYED).rows] == claimed
+    [counted] = store.backlog()
+    assert (counted.pending, counted.failed, counted.blocked) == (2, 1, 0 if policy == "skip" else 2)
+
+
+def test_a_parked_row_is_no_bar_to_those_written_before_it() -> None:
+    _create(3, key="a")
+    Published.objects.filter(body__n=1).update(status=StatusChoice.FAILED)
+    assert [row.body["n"] for row in store.claim(9, LEASE, share=store.Share.KEYED).rows] == [0]
+
+
+def test_rows_behind_a_parked_one_are_parked_with_its_name() -> None:
+    rows = _create(4, key="a")
+    _create(2, key="b")
+    Published.objects.filter(pk=rows[1].pk).update(status=StatusChoice.FAILED, last_error="too large")
+    Published.objects.filter(pk=rows[3].pk).update(retry=2)
+    assert store.park_followers(100) == 2
+    assert store.park_followers(100) == 0
+    errors = dict(Published.objects.filter(status=StatusChoice.FAILED).values_list("body__n", "last_error"))
+    assert errors == {1: "too large", 2: errors[2], 3: errors[2]}
+    assert str(rows[1].pk) in str(errors[2])
+    assert Published.objects.filter(status=StatusChoice.SCHEDULE).count() == 3
+
+
+def test_of_what_is_locked_by_others_the_followers_are_left_too() -> None:
+    rows = _create(4, key="a") + _create(2, key="b")
+    wanted = [(row.pk, str(row.key)) for row in rows]
+    locked = store.claim(9, LEASE, share=store.Share.KEYED).rows
+    got = [row for row in locked if row.id != rows[1].pk]
+    assert [(row.key, row.body["n"]) for row in unbroken(wanted, got)] == [("a", 0), ("b", 0), ("b", 1)]
+
+
+def test_looking_tells_the_shares_apart() -> None:
+    assert store.look() == store.Due(unkeyed=False, keyed=False, troubled=False)
+    _create(1, key="a")
+    assert store.look() == store.Due(unkeyed=False, keyed=True, troubled=False)
+    _create(1)
+    Published.objects.filter(key="a").update(retry=1)
+    assert store.look() == store.Due(unkeyed=True, keyed=False, troubled=True)
+
+
+def test_any_number_of_failures_is_written_in_one_statement() -> None:
+    _create(30)
+    claim = store.claim(30, LEASE)
+    failures = [
+        store.Failure(row.id, 1 + number % 3, (0.0, 240.0, None)[number % 3], f"no {number}")
+        for number, row in enumerate(claim.rows)
+    ]
+    with CaptureQueriesContext(connection) as queries:
+        store.charge(claim.token, failures)
+    assert len(queries) == 1
+    written = {row.pk: row for row in Published.objects.all()}
+    for number, failure in enumerate(failures):
+        row = written[failure.row_id]
+        assert (row.retry, row.last_error, row.claim_token) == (failure.failures, f"no {number}", None)
+        assert row.status == (StatusChoice.FAILED if failure.rest is None else StatusChoice.SCHEDULE)
+        assert (row.next_attempt_at is not None) == (failure.rest == 240.0)
+
+
+def test_a_claim_can_be_held_for_longer() -> None:
+    _create(1)
+    claim = store.claim(1, 0.0)
+    assert store.renew(claim.token, [claim.rows[0].id], LEASE) == 1
+    assert not store.claim(1, LEASE).rows

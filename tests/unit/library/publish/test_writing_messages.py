@@ -89,3 +89,25 @@ def test_expiry_keeps_its_meaning_for_those_who_read_it() -> None:
 def test_a_received_message_tells_its_destination() -> None:
     assert Received(headers={"destination": "/topic/a"}).destination == "/topic/a"
     assert Received().destination == ""
+
+
+def test_a_key_is_stored_and_sent_along() -> None:
+    message = enqueue("/topic/a", {}, key="order-7", headers={"dop-msg-key": "somebody else's"})
+    message.refresh_from_db()
+    assert (message.key, message.headers["dop-msg-key"]) == ("order-7", "order-7")
+    [other] = Published.objects.bulk_create([Published(destination="/topic/a", body={}, key="order-8")])
+    assert other.headers["dop-msg-key"] == "order-8"
+
+
+def test_a_message_without_a_key_has_no_header_of_one() -> None:
+    for key in (None, ""):
+        message = enqueue("/topic/a", {}, key=key)
+        message.refresh_from_db()
+        assert message.key is None
+        assert "dop-msg-key" not in message.headers
+
+
+def test_a_key_that_the_database_would_cut_off_is_not_taken() -> None:
+    with pytest.raises(ValueError, match="key has 256 characters, at most 255"):
+        enqueue("/topic/a", {}, key="x" * 256)
+    assert not Published.objects.exists()
