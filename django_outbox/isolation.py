@@ -49,8 +49,8 @@ class Isolation:
     def judge(self, sent: Sequence[ClaimedRow], report: SendReport) -> Verdict:
         """Learn from a batch and say what its unanswered rows deserve."""
         self._confirmed += len(report.confirmed)
-        if not sent:
-            # Nothing went out, so nothing is learnt.
+        if not sent or report.blocked:
+            # Nothing went out, or into a broker that takes nothing from anybody: nothing is learnt.
             return Verdict.RELEASE
         if report.unsettled is None:
             self.limit = min(self.batch_size, self.limit * 2)

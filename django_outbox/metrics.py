@@ -72,6 +72,9 @@ PUBLISH_DURATION = Histogram(
 PUBLISH_LAG = Histogram(
     "outbox_publish_lag_seconds", "From the row being added to the broker's receipt.", ("destination",), buckets=_LAG
 )
+BROKER_BLOCKED = Gauge(
+    "outbox_broker_blocked", "1 while the broker is connected but reads nothing that is published.", ("host",)
+)
 PUBLISH_BATCH = Histogram("outbox_publish_batch_messages", "Rows claimed at a time.", buckets=_BATCH)
 
 WAKEUPS = Counter(

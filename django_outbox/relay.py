@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from django_outbox import metrics, settings, store
 from django_outbox.bases import worker_backoff_seconds
+from django_outbox.blocking import Blocking
 from django_outbox.composing import compose
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
 from django_outbox.isolation import Isolation, Verdict
@@ -52,6 +53,7 @@ _SUSPECTS_AT_A_TIME = 10
 _LOOK_EVERY = 20
 _SUSPECT_SECONDS = 5.0
 _PARKED_AT_A_TIME = 1000
+_ANSWER_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Relay:
         self.options = options
         # Apart: what one share does to the connection must not make the batches of the other small.
         self.isolations = {share: Isolation(options.batch_size) for share in (Share.UNKEYED, Share.KEYED)}
+        self.blocking = Blocking(health)
         self.retry = RetryPolicy.from_settings()
         self._stop_by: float | None = None
         self._connect_failures = 0
@@ -117,7 +120,7 @@ class Relay:
         try:
             while not self.stop.is_set():
                 self.health.beat()
-                if self._connected():
+                if self._connected() and self._broker_reads():
                     self._publish_or_wait()
         except _GaveUpError:
             # The trouble itself has been logged each time it was met.
@@ -139,7 +142,9 @@ class Relay:
             metrics.BROKER_RECONNECTS.labels(host=self._host, reason=self._lost_because).inc()
             self._lost_because = None
         metrics.BROKER_CONNECTED.labels(host=self._host).set(1)
-        self.health.set_ready("broker", ok=True, reason=f"connected to {self._host}")
+        self.blocking.on_connected(self._host)
+        if not self.blocking.is_on:
+            self.health.set_ready("broker", ok=True, reason=f"connected to {self._host}")
         logger.info("Connected to the broker at %s", self._host, extra={"broker": self._host})
 
     def publish_batch(self, due: Due | None = None) -> int:
@@ -164,12 +169,15 @@ class Relay:
     def _publish_clean(self, share: Share) -> int:
         """Send rows that never failed: all at once, those of one key one after the other."""
         isolation = self.isolations[share]
-        claim = store.claim(isolation.limit, self.options.lease, self.options.using, share=share)
+        if self.blocking.must_ask:
+            return 0
+        limit = 1 if self.blocking.is_on else isolation.limit
+        claim = store.claim(limit, self.options.lease, self.options.using, share=share)
         self.health.set_ready("database", ok=True, reason="answers")
         if claim.rows:
             metrics.PUBLISH_BATCH.observe(len(claim.rows))
             self._send(claim, claim.rows, self.options.receipt_timeout, isolation)
-        if share is Share.KEYED and len(claim.rows) < isolation.limit and settings.ORDER_ON_FAILURE == "park":
+        if share is Share.KEYED and len(claim.rows) < limit and settings.ORDER_ON_FAILURE == "park":
             self._park_followers()
         return len(claim.rows)
 
@@ -179,7 +187,7 @@ class Relay:
 
     def _publish_suspects(self) -> int:
         """Send a few of the rows that have failed before, each alone: what they break, they break for themselves."""
-        if not self.transport.is_connected() or self.stop.is_set():
+        if not self.transport.is_connected() or self.stop.is_set() or self.blocking.is_on:
             return 0
         claim = store.claim(_SUSPECTS_AT_A_TIME, self.options.lease, self.options.using, share=Share.TROUBLED)
         patience = min(self.options.receipt_timeout, _SUSPECT_SECONDS)
@@ -196,6 +204,10 @@ class Relay:
         report = self.transport.send(messages, self._patience(seconds))
         report.refused.update(unsayable)
         self._conclude(claim, rows, report, isolation)
+        if report.blocked:
+            self.blocking.begin(self._host)
+        elif report.confirmed and report.unsettled is None:
+            self.blocking.on_rest()
         return report.unsettled is None
 
     def wake(self) -> None:
@@ -218,10 +230,21 @@ class Relay:
         if claimed and self._idle:
             metrics.WAKEUPS.labels(source=source).inc()
         self._idle = claimed == 0
+        if self._idle:
+            self.blocking.on_rest()
         if self.transport.is_connected():
             metrics.LOOP_LAST_SUCCESS.labels(role="publisher").set_to_current_time()
         if self._idle:
             self.stop.wait(self.pace.rest())
+
+    def _broker_reads(self) -> bool:
+        """Tell whether there is sense in sending; ask a broker that had stopped reading, about once a second."""
+        if self.blocking.must_ask:
+            if not self.transport.is_answered(self._patience(_ANSWER_SECONDS)):
+                self.stop.wait(RECONNECT_PAUSE_SECONDS)
+                return False
+            self.blocking.end()
+        return True
 
     def _connected(self) -> bool:
         """Tell whether there is a connection, after trying to make one where there is none."""

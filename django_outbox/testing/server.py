@@ -1,7 +1,8 @@
 """The broker in memory behind a real socket, for tests that run whole workers: threads, processes, both commands.
 
-Speaks STOMP 1.2 as RabbitMQ does, as far as publishers and subscribers of this library go; no transactions, no
-heartbeats. One thread reads and one writes for each connection, so a client that does not read holds nobody up.
+Speaks STOMP 1.2 as RabbitMQ does, as far as publishers and subscribers of this library go; no heartbeats, and of
+transactions only empty ones. One thread reads and one writes for each connection, so a client that does not read holds
+nobody up.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import queue
 import socket
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from django_outbox.transport.queues import Taken
 
 SERVER = "RabbitMQ/0.0.0 (django_outbox.testing)"
+_LOOK_AGAIN_SECONDS = 0.02
 _NOT_THE_MESSAGES = frozenset({"receipt", "content-length", "destination"})
 
 
@@ -114,6 +117,7 @@ class _Session:
         self._subscriptions: dict[str, _Subscription] = {}
         self._held: dict[str, tuple[_Subscription, Taken]] = {}
         self._closing = False
+        self._has_sent = False
 
     def begin(self) -> None:
         """Start both threads."""
@@ -162,8 +166,11 @@ class _Session:
         self._wire.close()
 
     def _handle(self, frame: Frame) -> None:
+        while self._has_sent and self._broker.is_blocked and self in self._register:
+            time.sleep(_LOOK_AGAIN_SECONDS)
         if self._closing:
             return
+        self._has_sent = self._has_sent or frame.command == "SEND"
         try:
             answered = getattr(self, f"_on_{frame.command.lower()}", self._on_other)(frame) is not False
         except MemoryRefusedError as error:
@@ -223,6 +230,11 @@ class _Session:
         requeue = frame.headers.get("requeue", "true").lower() == "true"
         for taken in self._settled_by(frame):
             self._broker.nack(taken, requeue=requeue)
+
+    def _on_begin(self, _frame: Frame) -> None:
+        """Nothing but the receipt: of transactions there are only empty ones."""
+
+    _on_abort = _on_begin
 
     def _on_disconnect(self, _frame: Frame) -> None:
         """Nothing but the receipt."""

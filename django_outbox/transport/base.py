@@ -44,6 +44,7 @@ class SendReport:
     ``confirmed`` maps a message to the seconds from its SEND to the broker's receipt, ``refused`` to the broker's
     words, ``unsent`` what never went out: behind a message of its lane that was not confirmed, or behind the end of the
     connection. Whatever is in none of them was not answered: ``unsettled`` tells why, ``detail`` in words.
+    ``blocked`` says that the broker reads nothing any more, which is no message's doing.
     """
 
     confirmed: dict[UUID, float] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class SendReport:
     unsent: set[UUID] = field(default_factory=set)
     unsettled: Unsettled | None = None
     detail: str = ""
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ class Transport(Protocol):
 
         After a report that is not settled the connection is closed: a late answer can then never be mistaken.
         """
+
+    def is_answered(self, patience: Patience) -> bool:
+        """Ask the broker what costs it nothing, and tell whether it answers. One that is blocked does so later."""
 
     def close(self) -> None:
         """Close the connection if there is one; never raises."""

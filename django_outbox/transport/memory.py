@@ -44,12 +44,14 @@ class MemoryBroker:
     ``messages`` is everything it confirmed, in order. ``refuses``: destinations it says no to, message by message.
     ``dies_of``: destinations that cost the connection, without a word about which message it was. ``ignores``:
     destinations it never answers about. ``lose_after``: how many more messages it takes before the connection breaks
-    once. ``frame_limit``: the longest body in bytes; a longer one costs the connection. ``remembers``: a queue that is
+    once. ``is_blocked``: memory has run out, it takes one message of each connection and then reads no more.
+    ``frame_limit``: the longest body in bytes; a longer one costs the connection. ``remembers``: a queue that is
     bound to a topic late gets what was published there before, which no real broker does and most tests want.
     """
 
     messages: list[Outgoing] = field(default_factory=list)
     is_down: bool = False
+    is_blocked: bool = False
     refuses_login: bool = False
     refuses: set[str] = field(default_factory=set)
     dies_of: set[str] = field(default_factory=set)
@@ -262,6 +264,7 @@ class MemoryTransport:
     def __init__(self, broker: MemoryBroker) -> None:
         self.broker = broker
         self._connected = False
+        self._is_stalled = False
 
     def is_connected(self) -> bool:
         """Tell whether the connection stands."""
@@ -275,6 +278,12 @@ class MemoryTransport:
             raise BrokerRefused("The broker in memory refuses the login.")
         self.broker.connects += 1
         self._connected = True
+        self._is_stalled = False
+
+    def is_answered(self, patience: Patience) -> bool:
+        """Tell whether the broker reads: not while it is blocked and has noticed that we send."""
+        patience.tick()
+        return self.is_connected() and not (self.broker.is_blocked and self._is_stalled)
 
     def send(self, messages: Sequence[Outgoing], patience: Patience) -> SendReport:
         """Take the messages one after the other, as far as the broker's faults let them."""
@@ -302,9 +311,13 @@ class MemoryTransport:
             report.refused[message.key] = problem
         elif not self.is_connected():
             report.unsettled, report.detail = Unsettled.CONNECTION_LOST, _LOST
+        elif self.broker.is_blocked and self._is_stalled:
+            report.unsettled, report.detail, report.blocked = Unsettled.TIMEOUT, "the broker reads nothing", True
         elif message.destination in self.broker.ignores:
             report.unsettled, report.detail = Unsettled.TIMEOUT, "the broker did not confirm in time"
         else:
+            # Like RabbitMQ, which stops reading from a connection with the first message on it.
+            self._is_stalled = self.broker.is_blocked
             self._publish(message, report)
 
     def _publish(self, message: Outgoing, report: SendReport) -> None:

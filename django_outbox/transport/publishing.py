@@ -17,7 +17,7 @@ from stomp.listener import ConnectionListener
 
 from django_outbox import settings
 from django_outbox.dialects import Dialect
-from django_outbox.transport.base import SendReport, Unsettled
+from django_outbox.transport.base import Patience, SendReport, Unsettled
 from django_outbox.transport.declared import DeclaredQueues
 from django_outbox.transport.lanes import Lanes
 from django_outbox.transport.stomp import OpenConnection, abort, describe_error, hosts_in_words, open_connection
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from django_outbox.transport.base import Outgoing, Patience
+    from django_outbox.transport.base import Outgoing
 
 TICK_SECONDS = 1.0
+# How long a broker that stopped confirming has to answer a question, before it counts as blocked.
+QUESTION_SECONDS = 3.0
 # An ERROR frame and the end of the connection come as two events; the second may be a moment behind.
 _ERROR_GRACE_SECONDS = 0.1
 # Ours alone: a row that brings them would break the frame or the bookkeeping.
@@ -53,6 +55,7 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
         self._errors: list[str] = []
         self._lost = False
         self._wakes_for_each = False
+        self._questions: set[str] = set()
 
     def begin(self, *, wakes_for_each: bool = False) -> None:
         """Start the bookkeeping of a new batch; ``wakes_for_each`` is for who has to act on each confirm."""
@@ -67,6 +70,24 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
         with self._changed:
             self._open[receipt] = _Sent(key, time.monotonic())
 
+    def ask(self, receipt: str) -> None:
+        """Note a question just before it is asked."""
+        with self._changed:
+            self._questions.add(receipt)
+
+    def is_asking(self) -> bool:
+        """Tell whether a question is not answered yet."""
+        with self._changed:
+            return bool(self._questions)
+
+    def wait_for_answer(self, patience: Patience) -> bool:
+        """Wait until every question is answered, and tell whether that is so."""
+        with self._changed:
+            while self._questions and not self._lost and patience.left() > 0:
+                self._changed.wait(min(TICK_SECONDS, patience.left()))
+                patience.tick()
+            return not self._questions and not self._lost
+
     def refuse(self, key: UUID, why: str) -> None:
         """Note a message that is not sent because it cannot be said in a frame."""
         with self._changed:
@@ -75,7 +96,11 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
     def on_receipt(self, frame: Any) -> None:
         """Note the broker's confirm of one message."""
         with self._changed:
-            sent = self._open.pop(frame.headers.get("receipt-id"), None)
+            receipt = frame.headers.get("receipt-id")
+            if receipt in self._questions:
+                self._questions.discard(receipt)
+                self._changed.notify_all()
+            sent = self._open.pop(receipt, None)
             if sent is not None:
                 self._report.confirmed[sent.key] = time.monotonic() - sent.at
                 self._news.append(sent.key)
@@ -196,11 +221,40 @@ class StompTransport:
         report = self._book.conclude() if failed is None else self._book.abandon()
         if failed is not None:
             report.unsettled, report.detail = failed
+        report.blocked = report.unsettled is Unsettled.TIMEOUT and not self._still_reads(patience)
         report.unsent = {message.key for message in messages} - self._written
         if report.unsettled is not None:
             self._declared.learn(report.detail)
             self._cut()
         return report
+
+    def is_answered(self, patience: Patience) -> bool:
+        """Ask the broker what costs it nothing, and tell whether it answers. One that is blocked does so later.
+
+        The question is the beginning of a transaction that nothing follows: the only frames that every broker answers
+        and that leave nothing behind. As long as one is open, no other is asked.
+        """
+        if self._open is None:
+            return False
+        try:
+            if not self._book.is_asking():
+                self._ask(self._open.connection)
+        except (StompException, OSError, AttributeError):
+            # Also BlockingIOError: it does not even take the question.
+            return False
+        return self._book.wait_for_answer(patience)
+
+    def _ask(self, connection: Any) -> None:
+        self._serial += 1
+        name = f"{self._generation}-{self._serial}"
+        self._book.ask(name)
+        connection.begin(name, receipt=name)
+        connection.abort(name)
+
+    def _still_reads(self, patience: Patience) -> bool:
+        if patience.limit() is not None:
+            return True  # Told to stop: there is no time to find out.
+        return self.is_answered(Patience(time.monotonic() + QUESTION_SECONDS, patience.tick, patience.limit))
 
     def close(self) -> None:
         """Say goodbye and close; never raises."""

@@ -46,6 +46,10 @@ class TracedTransport:
                     span.set_attribute("error.type", report.unsettled.value)
             return report
 
+    def is_answered(self, patience: Patience) -> bool:
+        """Ask the broker what costs it nothing, and tell whether it answers."""
+        return self._transport.is_answered(patience)
+
     def close(self) -> None:
         """Close the connection if there is one; never raises."""
         self._transport.close()

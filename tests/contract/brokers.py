@@ -48,6 +48,10 @@ class BrokerUnderTest(ABC):
         """Let the broker stay connected and answer nothing within the block."""
 
     @abstractmethod
+    def blocked(self) -> AbstractContextManager[None]:
+        """Let the broker stop reading from those who publish within the block, as it does without memory."""
+
+    @abstractmethod
     def bodies(self, destination: str) -> list[str]:
         """Return what arrived at a destination, in order."""
 
@@ -88,6 +92,12 @@ class InMemory(BrokerUnderTest):
         self.broker.ignores.add("good")
         yield
         self.broker.ignores.clear()
+
+    @contextmanager
+    def blocked(self) -> Iterator[None]:
+        self.broker.is_blocked = True
+        yield
+        self.broker.is_blocked = False
 
     def bodies(self, destination: str) -> list[str]:
         return self.broker.bodies(destination)
@@ -164,6 +174,9 @@ class Rabbit(BrokerUnderTest):
 
     def silent(self) -> AbstractContextManager[None]:
         return frozen(self.server)
+
+    def blocked(self) -> AbstractContextManager[None]:
+        return self.server.out_of_memory()
 
     def bodies(self, destination: str) -> list[str]:
         name = destination.rpartition("/")[2]

@@ -87,6 +87,23 @@ def test_silence_ends_with_patience_and_closes_the_connection(broker: BrokerUnde
     assert not transport.is_connected()
 
 
+def test_a_broker_that_reads_nothing_is_told_from_one_that_has_nothing_to_say(
+    broker: BrokerUnderTest, transport: Transport
+) -> None:
+    destination = broker.good()
+    assert transport.is_answered(_patience())
+    with broker.blocked():
+        first = transport.send([_message(destination)], _patience())
+        second = transport.send([_message(destination)], _patience(1))
+        assert (len(first.confirmed), first.blocked) == (1, False)
+        assert (second.confirmed, second.blocked) == ({}, True)
+        transport.connect()
+        assert transport.send([_message(destination)], _patience()).confirmed
+        assert not transport.is_answered(_patience(1))
+    assert transport.is_answered(_patience(30))
+    assert transport.send([_message(destination)], _patience()).confirmed
+
+
 def test_waiting_ends_early_when_there_is_less_time_than_was_thought(
     broker: BrokerUnderTest, transport: Transport
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import urllib.error
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from tests.rig.amqp import Account, QueueCount, count
 from tests.rig.hostservices.common import HOST, START_SECONDS, own, run_as
-from tests.rig.process import Daemon, find_program, free_port, port_open
+from tests.rig.process import Daemon, find_program, free_port, port_open, run
 from tests.rig.rabbitmq_api import ManagementApi
 from tests.rig.waiting import RigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.rig.certificates import Pair
@@ -47,11 +49,12 @@ class RabbitMQ:
         self.stomp_tls_port = free_port()
         self.prometheus_port, self._dist_port, self._epmd_port = free_port(), free_port(), free_port()
         self.api = ManagementApi(f"http://{HOST}:{self.mgmt_port}", self.username, self.passcode, self.vhost)
+        self._environment = self._environment_of_the_node()
         self._epmd, self._node = self._daemons()
 
-    def _daemons(self) -> tuple[Daemon, Daemon]:
+    def _environment_of_the_node(self) -> dict[str, str]:
         home = self.directory / "home"
-        environment = {
+        return {
             "HOME": str(home),
             "ERL_EPMD_ADDRESS": HOST,
             "ERL_EPMD_PORT": str(self._epmd_port),
@@ -71,12 +74,14 @@ class RabbitMQ:
             # Makes the start script become the Erlang VM, so the pid we hold is the server's.
             "RUNNING_UNDER_SYSTEMD": "1",
         }
+
+    def _daemons(self) -> tuple[Daemon, Daemon]:
         server = find_program("rabbitmq-server", "/usr/lib/rabbitmq/bin", package="rabbitmq-server")
         epmd = find_program("epmd", package="erlang-base")
         epmd_argv = [str(epmd), "-address", HOST, "-port", str(self._epmd_port)]
         return (
             Daemon("epmd", epmd_argv, self.directory, user=self.user),
-            Daemon("rabbitmq", [str(server)], self.directory, environment, self.user),
+            Daemon("rabbitmq", [str(server)], self.directory, self._environment, self.user),
         )
 
     def _write_configuration(self) -> None:
@@ -140,6 +145,20 @@ class RabbitMQ:
         """Stop in good order (SIGTERM); durable queues and persistent messages stay."""
         self._node.stop(seconds=40)
         self._epmd.stop(seconds=5)
+
+    def ctl(self, *arguments: str) -> str:
+        """Run rabbitmqctl on this node and return what it printed."""
+        program = find_program("rabbitmqctl", "/usr/lib/rabbitmq/bin", package="rabbitmq-server")
+        return run([str(program), *arguments], environment=self._environment, user=self.user)
+
+    @contextlib.contextmanager
+    def out_of_memory(self) -> Iterator[None]:
+        """Within the block the memory alarm is set: connections that publish are not read from."""
+        self.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+        try:
+            yield
+        finally:
+            self.ctl("set_vm_memory_high_watermark", "0.6")
 
     def kill(self) -> None:
         """End the broker like a power cut would (SIGKILL)."""

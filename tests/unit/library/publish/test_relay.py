@@ -455,3 +455,34 @@ def test_a_row_written_without_headers_gets_an_id_when_it_is_sent(broker: Memory
     ids = {message.headers["dop-msg-id"] for message in broker.messages}
     assert ids == {str(row) for row in Published.objects.values_list("id", flat=True)}
     assert {message.headers["dop-msg-destination"] for message in broker.messages} == {"good"}
+
+
+def test_a_broker_that_reads_nothing_is_reported_and_costs_no_row_an_attempt(
+    broker: MemoryBroker, stop: PatientStop
+) -> None:
+    _create(50)
+    broker.is_blocked = True
+    relay = _relay(broker, stop)
+    blocked = metrics.BROKER_BLOCKED.labels(host=MemoryTransport.host)
+    seen: list[tuple[float, bool]] = []
+
+    def look_and_let_go_on() -> None:
+        seen.append((blocked._value.get(), relay.health.is_good("broker")))
+        broker.is_blocked = False
+
+    waits = 0
+
+    def wait(seconds: float) -> bool:
+        nonlocal waits
+        waits += seconds < 0.5
+        if waits == 10:
+            look_and_let_go_on()
+        return PatientStop.wait(stop, seconds)
+
+    stop.wait = wait  # type: ignore[method-assign]
+    relay.run()
+    assert seen == [(1, False)]
+    assert blocked._value.get() == 0
+    assert _states() == {"SUCCEEDED": 50}
+    assert set(Published.objects.values_list("retry", flat=True)) == {0}
+    assert len(broker.messages) == 50
