@@ -59,3 +59,41 @@ def test_the_claim_reads_only_what_is_due(project: Project, done: int, due: int)
     )
     # For a few rows the index of states is as good; what must not happen is a walk over what is finished.
     assert "published_unkeyed_due_idx" in plan or "Index Cond: (status = 1)" in plan, plan
+
+
+KEYED = """
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django_outbox.health import Health
+from django_outbox.lifecycle import StopSignal
+from django_outbox.models import Published
+from django_outbox.relay import Relay, RelayOptions
+from django_outbox.transport.memory import MemoryBroker, MemoryTransport
+Published.objects.bulk_create(
+    Published(destination="DESTINATION", body={}, key=f"key {n % KEYS}" if KEYS else None) for n in range(ROWS)
+)
+broker = MemoryBroker(refuses={"bad"})
+relay = Relay(MemoryTransport(broker), StopSignal(), Health("publisher"), RelayOptions.from_settings())
+relay.connect()
+with CaptureQueriesContext(connection) as queries:
+    relay.publish_batch(DUE)
+print(" ".join(query["sql"].split()[0] for query in queries))
+"""
+
+
+def _statements(project: Project, rows: int, keys: int, destination: str) -> list[str]:
+    due = f"__import__('django_outbox.store').store.Due({not keys}, {bool(keys)}, False)"
+    code = KEYED.replace("ROWS", str(rows)).replace("KEYS", str(keys)).replace("DESTINATION", destination)
+    return project.python(code.replace("DUE", due)).split()
+
+
+@pytest.mark.parametrize("rows", [1, 50, 500])
+def test_keyed_rows_cost_the_same_however_many(project: Project, rows: int) -> None:
+    # The lock of those who claim, what is in turn, the rows, the claim; then the settling.
+    expected = ["BEGIN", "SELECT", "SELECT", "SELECT", "UPDATE", "COMMIT", "UPDATE"]
+    assert _statements(project, rows, rows, "good") == expected
+
+
+@pytest.mark.parametrize("rows", [1, 50, 500])
+def test_rows_that_all_fail_cost_the_same_however_many(project: Project, rows: int) -> None:
+    assert _statements(project, rows, 0, "bad") == ["BEGIN", "SELECT", "UPDATE", "COMMIT", "UPDATE"]
