@@ -98,6 +98,10 @@ class Published(models.Model):
     def __str__(self) -> str:
         return f"{self.destination} - {self.body}"
 
+    def __repr__(self) -> str:
+        # Without the body, which Django would take from __str__: what goes wrong with a row is logged by its repr.
+        return f"<{type(self).__name__}: {self.pk} to {self.destination}>"
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the row; a new one is completed first, a later save leaves headers and destination as they are."""
         self.complete(kwargs.get("using"))
@@ -161,6 +165,9 @@ class Received(models.Model):
 
     def __str__(self) -> str:
         return f"{self.destination} - {self.body}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.msg_id} of {self.consumer}>"
 
     @property
     def destination(self) -> str:
