@@ -20,6 +20,9 @@ INSTALLED_APPS = ["django_outbox_pattern"]
 _SETTINGS = json.loads(os.environ.get("OUTBOX_TEST_SETTINGS", "{}"))
 _HOSTS = [tuple(pair) for pair in _SETTINGS.get("DEFAULT_STOMP_HOST_AND_PORTS", [])]
 DJANGO_OUTBOX_PATTERN = {**_SETTINGS, **({"DEFAULT_STOMP_HOST_AND_PORTS": _HOSTS} if _HOSTS else {})}
+if "DEFAULT_STOMP_HEARTBEATS" in _SETTINGS:
+    # JSON has no tuples, and stomp.py takes nothing else.
+    DJANGO_OUTBOX_PATTERN["DEFAULT_STOMP_HEARTBEATS"] = tuple(_SETTINGS["DEFAULT_STOMP_HEARTBEATS"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

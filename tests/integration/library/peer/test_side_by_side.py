@@ -97,6 +97,11 @@ class Sides:
         workers = [*self.peer.running, *self.ours.running, *self.subscribers.running]
         return "\n".join([f"{len(self.effects())} of {len(self.keys)}", *(worker.evidence() for worker in workers)])
 
+    def end(self) -> None:
+        """End every worker of ours that still runs."""
+        for worker in (*self.ours.running, *self.subscribers.running):
+            worker.end()
+
     def dead_letters(self) -> set[str]:
         """The ids in the dead letter queue."""
         letters = self.broker.server.get_messages(f"DLQ.{self.queue}", 10_000)
@@ -108,8 +113,7 @@ def sides(peer: Peer, database: Database, rabbitmq: RabbitMQ, tmp_path: Path, qu
     database.rows(EFFECTS)
     sides = Sides(peer, database, rabbitmq, tmp_path, queue)
     yield sides
-    for worker in (*sides.ours.running, *sides.subscribers.running):
-        worker.end()
+    sides.end()
 
 
 def _peers_workers(sides: Sides) -> list[Any]:
@@ -160,7 +164,10 @@ def test_old_workers_that_come_back_beside_ours_lose_nothing_and_double_no_effec
 def test_two_copies_of_a_message_in_both_workers_at_once_take_effect_once(sides: Sides, first: str) -> None:
     sides.ours.manage("migrate", APP, "--verbosity=0")
     start = {
-        "theirs": lambda: sides.peer.subscribe("waits_for_gate", sides.destination, sides.queue),
+        # Its callbacks keep it from answering heartbeats: without any, the other side may take its time to start.
+        "theirs": lambda: sides.peer.subscribe(
+            "waits_for_gate", sides.destination, sides.queue, DEFAULT_STOMP_HEARTBEATS=[0, 0]
+        ),
         "ours": lambda: sides.subscribers.start(
             "waits_for_gate", sides.destination, sides.queue, **BESIDE
         ).wait_ready(),
@@ -216,12 +223,18 @@ def test_the_way_back_is_to_run_the_old_workers_again(sides: Sides) -> None:
 
 
 def test_what_the_first_release_left_unsent_arrives_and_what_it_handled_is_known(
-    make_peer: Callable[..., Peer], database: Database, rabbitmq: RabbitMQ, tmp_path: Path, queue: str
+    request: pytest.FixtureRequest,
+    make_peer: Callable[..., Peer],
+    database: Database,
+    rabbitmq: RabbitMQ,
+    tmp_path: Path,
+    queue: str,
 ) -> None:
     database.rows(EFFECTS)
     old = make_peer(FIRST, database.django, rabbitmq)
     old.migrate()
     sides = Sides(old, database, rabbitmq, tmp_path, queue)
+    request.addfinalizer(sides.end)
     write = "from django_outbox_pattern.models import Published\n"
     write += (
         f"row = Published(destination='/topic/{queue}', version='x', body={{'key': 'KEY'}}); row.save(); print(row.id)"
