@@ -42,7 +42,8 @@ def servers(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
 def _wanted(item: pytest.Item) -> set[str]:
     """The servers of a test: by its fixtures, and by its parameters where those name one."""
     callspec = getattr(item, "callspec", None)
-    parameters = {str(value).partition("-")[0] for value in callspec.params.values()} if callspec else set()
+    values = callspec.params.values() if callspec else ()
+    parameters = {value.partition("-")[0] for value in values if isinstance(value, str)}
     return parameters | set(getattr(item, "fixturenames", ()))
 
 
