@@ -220,7 +220,8 @@ _AUTHORITY = (
     "system's authorities are asked"
 )
 _CLIENT = "Set DEFAULT_STOMP_CERT_FILE and DEFAULT_STOMP_KEY_FILE to a client certificate that the broker accepts"
-# The more telling words first.
+_HUNG_UP = "The other side hung up: perhaps that port speaks no TLS; the broker's TLS port is often 61614"
+# The more telling words first; how a failure is worded depends on the versions of Python and OpenSSL.
 _ADVICE = {
     "has expired": "Renew the broker's certificate",
     "not yet valid": "Compare the clocks of this machine and of the broker",
@@ -238,6 +239,7 @@ _ADVICE = {
     "unknown ca": _CLIENT,
     "certificate unknown": _CLIENT,
     "wrong version number": "That port speaks no TLS: use the broker's TLS port, often 61614",
-    "unexpected eof": "The other side hung up: perhaps that port speaks no TLS; the broker's TLS port is often 61614",
+    "unexpected eof": _HUNG_UP,
+    "closed (eof)": _HUNG_UP,
     "record layer failure": "That port speaks no TLS: use the broker's TLS port, often 61614",
 }
