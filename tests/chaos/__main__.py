@@ -23,6 +23,7 @@ def _wish() -> Wish:
     parser.add_argument(
         "--settle", type=float, default=120, help="a message is stuck so long after the last fault and the last arrival"
     )
+    parser.add_argument("--fails", type=int, default=0, help="of so many messages one fails at its first try; 0: none")
     parser.add_argument("--peer", action="store_true", help="put django-outbox-pattern to the same test")
     chosen = parser.parse_args()
     return Wish(
@@ -33,6 +34,7 @@ def _wish() -> Wish:
         messages=chosen.messages,
         seconds=chosen.seconds,
         settle=chosen.settle,
+        fails=chosen.fails,
     )
 
 

@@ -41,6 +41,7 @@ class Wish:
     messages: int
     seconds: float
     settle: float
+    fails: int = 0
 
     @property
     def mode(self) -> str:
@@ -70,7 +71,7 @@ def run(wish: Wish) -> Report:
     folder = _folder(wish)
     print(f"{wish.library.name}, {wish.mode}: {wish.faults} faults, {wish.messages:,} messages, SEED={wish.seed}")
     rate = wish.messages / wish.seconds * _HEADROOM
-    size = Size(brokers=wish.brokers, rate=rate, seed=wish.seed)
+    size = Size(brokers=wish.brokers, rate=rate, seed=wish.seed, fails=wish.fails)
     with stage(wish.library, size, folder) as found:
         clock.say("servers are up")
         report = _run_on(found, wish, clock)

@@ -36,7 +36,6 @@ DEAD_LETTERS = f"DLQ.{QUEUE}"
 LEASE_SECONDS = 8
 HEARTBEAT_SECONDS = 2
 RETRY_DELAYS = (2, 5, 10, 20, 40)
-ONE_IN_THESE_FAILS = 100
 START_SECONDS = 180  # for everything that is a matter of seconds on an idle machine
 
 
@@ -72,6 +71,7 @@ class Size:
     producers: int = 2
     brokers: int = 1
     rate: float = 200.0
+    fails: int = 0  # of so many messages one fails at its first try; 0: none does
     seed: int = 0
 
 
@@ -245,16 +245,9 @@ class Stage:
             "DJANGO_SETTINGS_MODULE": "settings",
             "CHAOS_DATABASE": json.dumps(database),
             "CHAOS_OUTBOX": json.dumps(outbox),
-            "CHAOS_FAILS": str(ONE_IN_THESE_FAILS if self._may_fail() else 0),
+            "CHAOS_FAILS": str(self.size.fails),
             "PYTHONUNBUFFERED": "1",
         }
-
-    def _may_fail(self) -> bool:
-        """Whether callbacks fail on purpose: not with the peer, whose dead letters such messages become at once.
-
-        Nor with a cluster: what a quorum queue dead-letters while a node fails it may hold back for three minutes.
-        """
-        return self.library.is_ours and len(self.brokers) == 1
 
 
 @contextlib.contextmanager
