@@ -82,6 +82,8 @@ class Postgres:
 
     def kill(self) -> None:
         """End the server like a crash would (SIGKILL), and wait until its backends have noticed."""
+        # Stopped first: a backend that it starts after we looked would hold the data directory against the next start.
+        self._server.send(signal.SIGSTOP)
         backends = self._children()
         self._server.kill()
         wait_until("backends gone", lambda: not any(start_time(pid) for pid in backends), seconds=20, every=0.02)
