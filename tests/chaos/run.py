@@ -26,7 +26,7 @@ _HEADROOM = 1.15
 # A machine that cannot do what was asked in this many times the time does not get any further.
 _PATIENCE = 2.0
 _PATIENCE_AT_LEAST = 240.0  # seconds
-_HAS_KEYS = "SELECT FROM information_schema.columns WHERE table_name = 'published' AND column_name = 'key'"
+_HAS_KEYS = "SELECT 1 FROM information_schema.columns WHERE table_name = 'published' AND column_name = 'key'"
 _DISCARDED = b"already exists. discarding the message"
 
 
