@@ -122,7 +122,7 @@ def artemis_home() -> Path:
         if not home.exists():
             work = Path(tempfile.mkdtemp(prefix="artemis-tmp-", dir=services_directory()))
             work.chmod(0o755)
-            run(["tar", "-xzf", str(_archive()), "-C", str(work)])
+            run(["tar", "-xzf", str(_archive()), "--no-same-owner", "-C", str(work)])
             (work / f"apache-artemis-{VERSION}").rename(home)
             shutil.rmtree(work)
     return home
