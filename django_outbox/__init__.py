@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from django_outbox.batching import batch_callback
     from django_outbox.choices import StatusChoice
     from django_outbox.decorators import Config, publish
     from django_outbox.exceptions import Reject, RetryLater
@@ -26,6 +27,7 @@ __all__ = [
     "Reject",
     "RetryLater",
     "StatusChoice",
+    "batch_callback",
     "enqueue",
     "publish",
 ]
@@ -38,6 +40,7 @@ _HOMES = {
     "Reject": "django_outbox.exceptions",
     "RetryLater": "django_outbox.exceptions",
     "StatusChoice": "django_outbox.choices",
+    "batch_callback": "django_outbox.batching",
     "enqueue": "django_outbox.outbox",
     "publish": "django_outbox.decorators",
 }

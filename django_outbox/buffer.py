@@ -45,6 +45,22 @@ class DeliveryBuffer:
             self._changed.wait_for(self._has_news)
             return self._next()
 
+    def take_many(self, size: int, wait: float, on_idle: Callable[[], None]) -> list[Delivery]:
+        """Return the next deliveries, ``size`` at most and one at least; none once closed.
+
+        The first of them waits up to ``wait`` seconds until there are so many.
+        """
+        first = self.take(on_idle)
+        if first is None:
+            return []
+        batch = [first]
+        with self._changed:
+            if size > 1:
+                self._changed.wait_for(lambda: self._closed or len(self._deliveries) >= size - 1, wait)
+            while len(batch) < size and (delivery := self._next()) is not None:
+                batch.append(delivery)
+            return [] if self._closed else batch
+
     def close(self) -> None:
         """Drop what is waiting and let every thread go."""
         with self._changed:

@@ -14,12 +14,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django_outbox import connections, metrics, settings
+from django_outbox.batches import processor_of
 from django_outbox.buffer import DeliveryBuffer
 from django_outbox.exceptions import BrokerError, BrokerRefused
 from django_outbox.forwarding import Forwarder
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP, StopSignal
 from django_outbox.link import Delivery, Link, declare_without_taking
-from django_outbox.processing import Ending, Outcome, Processor
+from django_outbox.processing import Ending, Job, Outcome
 from django_outbox.settlement import Settler
 from django_outbox.story import Failure
 
@@ -71,7 +72,7 @@ class ConsumerEngine:
         self._lost_because = "lost"
         self._stop = StopSignal()
         self._buffer = DeliveryBuffer(max(subscription.effective_prefetch, _SMALLEST_BUFFER))
-        self._processor = Processor(subscription, pause=self._pause, report=self._report_database)
+        self._processor = processor_of(subscription, pause=self._pause, report=self._report_database)
         self._forwarder = Forwarder(subscription, declare=self._declare_again)
         self._settler = Settler(subscription, self._forwarder)
         self._inflight = metrics.INFLIGHT.labels(subscription.queue)
@@ -204,24 +205,38 @@ class ConsumerEngine:
     def _work(self) -> None:
         """Run callbacks until there is nothing to take any more."""
         try:
-            while (delivery := self._buffer.take(on_idle=connections.release)) is not None:
-                with self._inflight.track_inprogress():
-                    self._handle(delivery)
+            while deliveries := self._buffer.take_many(*self._batch(), on_idle=connections.release):
+                self._handle([delivery for delivery in deliveries if delivery.link.is_connected()])
         finally:
             connections.close_all()
 
-    def _handle(self, delivery: Delivery) -> None:
-        if not delivery.link.is_connected():
-            # Its connection is gone: the broker has given the message to somebody else, or will again to us.
+    def _batch(self) -> tuple[int, float]:
+        """Return how many messages a callback takes at a time, and the seconds it waits for them."""
+        batching = self.subscription.batching
+        return (1, 0.0) if batching is None else (batching.most, batching.seconds)
+
+    def _handle(self, deliveries: list[Delivery]) -> None:
+        """Handle those whose connection stands: the others the broker gives to somebody else, or to us again."""
+        if not deliveries:
             return
-        if delivery.redelivered:
-            metrics.REDELIVERED.labels(self.subscription.queue).inc()
+        self._inflight.inc(len(deliveries))
         try:
-            ending = self._processor.handle(delivery.body, delivery.headers, delivery.link.connection)
+            redelivered = sum(delivery.redelivered for delivery in deliveries)
+            metrics.REDELIVERED.labels(self.subscription.queue).inc(redelivered)
+            for delivery, ending in zip(deliveries, self._process(deliveries), strict=True):
+                self._settler.settle(delivery, ending)
+        finally:
+            self._inflight.dec(len(deliveries))
+
+    def _process(self, deliveries: list[Delivery]) -> list[Ending]:
+        try:
+            return self._processor.handle_many(
+                [Job.of(delivery.body, delivery.headers, delivery.link.connection) for delivery in deliveries]
+            )
         except Exception as error:
-            logger.exception("Message %s could not be processed", delivery.message_id, extra=self._about())
-            ending = Ending(Outcome.ERROR, Failure.of(error))
-        self._settler.settle(delivery, ending)
+            names = ", ".join(delivery.message_id for delivery in deliveries)
+            logger.exception("Message %s could not be processed", names, extra=self._about())
+            return [Ending(Outcome.ERROR, Failure.of(error))] * len(deliveries)
 
     def _pause(self, seconds: float) -> bool:
         """Sleep in a worker's name, until the worker is asked to stop."""

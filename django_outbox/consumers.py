@@ -18,11 +18,12 @@ from stomp.utils import get_uuid
 
 from django_outbox import inbox, settings
 from django_outbox.bases import Base
+from django_outbox.batches import processor_of
 from django_outbox.consumer import NEEDS, ROLE, ConsumerEngine
 from django_outbox.exceptions import OutboxError
 from django_outbox.health import Health
 from django_outbox.lifecycle import StopSignal
-from django_outbox.processing import Outcome, Processor
+from django_outbox.processing import Outcome
 from django_outbox.subscription import Subscription
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Consumer(Base):
         """Run the callback for one message in the calling thread and settle the message on ``connection``."""
         queue = self.queue_name or (self.destination or "").rpartition("/")[2]
         subscription = Subscription(callback=self.callback, destination=self.destination or "", queue=queue)
-        processor = Processor(subscription, pause=self._sleep)
+        processor = processor_of(subscription, pause=self._sleep)
         outcome = processor.process(body, headers, self.connection)
         ack_id = headers.get("ack", headers.get("message-id"))
         if outcome.is_done:

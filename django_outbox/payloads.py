@@ -107,6 +107,19 @@ class Payload:
         self.committed = True
 
 
+class BatchPayload(Payload):
+    """One of the messages of a batch: the consumer saves those that are not refused, put off or acknowledged."""
+
+    def save(self) -> None:
+        """Ask for what happens anyway: the message is recorded as handled when the callback has returned."""
+        self.saved = True
+
+    @property
+    def is_decided(self) -> bool:
+        """Tell whether the callback decided otherwise than to have the message recorded as handled."""
+        return self._is_decided
+
+
 class Notebook:
     """What a payload of a running subscriber has for a connection: it sends nothing.
 

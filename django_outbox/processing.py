@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import Error as AnyDatabaseError
 from django.db import InterfaceError, OperationalError
@@ -23,14 +23,16 @@ from django_outbox.payloads import Notebook, Payload
 from django_outbox.story import Asked, Failure, as_first_received, describe, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from django_outbox.subscription import Subscription
+
+    Answer = TypeVar("Answer")
 
 logger = logging.getLogger("django_outbox_pattern.consumer")
 
 # The database is away, overloaded, or asks to try again (deadlock, serialisation).
-_TRANSIENT = (OperationalError, InterfaceError)
+TRANSIENT = (OperationalError, InterfaceError)
 _LONGEST_WAIT_FOR_DATABASE_SECONDS = 30.0
 
 
@@ -56,6 +58,11 @@ class Ending:
     outcome: Outcome
     failure: Failure | None = None
 
+    @property
+    def is_failure(self) -> bool:
+        """Tell whether the message had no effect and is not to be left as it is."""
+        return self.outcome in (Outcome.ERROR, Outcome.NACK)
+
 
 LEFT, ACK, DUPLICATE = Ending(Outcome.LEFT), Ending(Outcome.ACK), Ending(Outcome.DUPLICATE)
 
@@ -68,6 +75,12 @@ class Job:
     headers: Mapping[str, Any]
     identity: str | None
     connection: Any
+
+    @classmethod
+    def of(cls, body: Any, headers: Mapping[str, Any], connection: Any = None) -> Job:
+        """Make a job of a delivery as it came."""
+        headers = as_first_received(headers)
+        return cls(body=body, headers=headers, identity=inbox.message_identity(headers), connection=connection)
 
     @property
     def name(self) -> str:
@@ -99,14 +112,19 @@ class Processor:
 
     def handle(self, body: Any, headers: Mapping[str, Any], connection: Any = None) -> Ending:
         """Return how the delivery ended and why. ``LEFT`` means nothing happened: it belongs back in its queue."""
-        headers = as_first_received(headers)
-        job = Job(body=body, headers=headers, identity=inbox.message_identity(headers), connection=connection)
+        return self.handle_many([Job.of(body, headers, connection)])[0]
+
+    def handle_many(self, jobs: Sequence[Job]) -> list[Ending]:
+        """Return how each of these messages ended; one after the other for a callback that takes one at a time."""
+        return [self._handle(job) for job in jobs]
+
+    def _handle(self, job: Job) -> Ending:
         with (
-            correlation.bind(headers.get("dop-correlation-id") or str(uuid.uuid4())),
-            tracing.processing([headers], self.subscription.destination, self.subscription.queue) as span,
+            correlation.bind(job.headers.get("dop-correlation-id") or str(uuid.uuid4())),
+            tracing.processing([job.headers], self.subscription.destination, self.subscription.queue) as span,
         ):
             ending = self._process(job)
-            span.ended(ending.outcome.value, failed=ending.outcome in (Outcome.ERROR, Outcome.NACK))
+            span.ended(ending.outcome.value, failed=ending.is_failure)
             return ending
 
     def _process(self, job: Job) -> Ending:
@@ -119,7 +137,7 @@ class Processor:
                 return self._discard(job)
             try:
                 return self._call(job)
-            except _TRANSIENT as error:
+            except TRANSIENT as error:
                 if attempt > retries:
                     logger.exception("Message %s failed %s times", job.name, attempt, extra=self._about(job))
                     return Ending(Outcome.ERROR, Failure.of(error))
@@ -138,10 +156,13 @@ class Processor:
 
         No message is to be refused because the inbox cannot be asked, however long that takes.
         """
+        return self._ask(lambda: inbox.seen(self.subscription.queue, job.identity), job)
+
+    def _ask(self, ask: Callable[[], Answer], job: Job) -> Answer | None:
         for attempt in count():
             connections.refresh()
             try:
-                seen = inbox.seen(self.subscription.queue, job.identity)
+                answer = ask()
             except AnyDatabaseError as error:
                 reason = f"the inbox cannot be read: {' '.join(str(error).split())}"
                 self._report(reason)
@@ -150,23 +171,24 @@ class Processor:
                     return None
             else:
                 self._report(None)
-                return seen
+                return answer
         raise AssertionError("count() does not end")
 
     def _call(self, job: Job) -> Ending:
         """Run the callback once. Raises the transient errors that are worth another try."""
-        body = decode(job.body)
-        message = inbox.new_row(self.subscription.queue, job.identity, body, job.headers)
-        payload = Payload(Notebook(job.connection), body, job.headers, message)
+        payload = self._payload(job, Payload)
         try:
             with self._duration.time():
                 self.subscription.callback(payload)
         except CallbackVerdict as verdict:
-            return self._obey(payload, verdict, job)
+            if not payload.nacked:
+                return self._obey(verdict, job, final=payload.committed)
+            payload.reason = payload.reason or describe(verdict)
+            return self._refused(payload)
         except (Exception, SystemExit) as error:
             if payload.duplicate:
                 return self._duplicate(job)
-            if isinstance(error, _TRANSIENT) and not payload.nacked and not payload.committed:
+            if isinstance(error, TRANSIENT) and not payload.nacked and not payload.committed:
                 raise
             logger.exception("An exception has been caught during callback processing flow", extra=self._about(job))
             if payload.nacked:
@@ -175,12 +197,17 @@ class Processor:
             return Ending(Outcome.ERROR, Failure.of(error, final=payload.committed, asked=payload.asked))
         return self._judge(payload, job)
 
-    def _obey(self, payload: Payload, verdict: CallbackVerdict, job: Job) -> Ending:
+    def _payload(self, job: Job, kind: type[Payload]) -> Payload:
+        body = decode(job.body)
+        message = inbox.new_row(self.subscription.queue, job.identity, body, job.headers)
+        return kind(Notebook(job.connection), body, job.headers, message)
+
+    def _obey(self, verdict: CallbackVerdict, job: Job, *, final: bool = False) -> Ending:
         """Do what the callback asked for by raising."""
         logger.info("Message %s: %s", job.name, describe(verdict), extra=self._about(job))
-        if isinstance(verdict, RetryLater) and not payload.nacked:
+        if isinstance(verdict, RetryLater):
             asked = Asked(verdict.after, verdict.limit)
-            return Ending(Outcome.ERROR, Failure.of(verdict, final=payload.committed, asked=asked))
+            return Ending(Outcome.ERROR, Failure.of(verdict, final=final, asked=asked))
         return Ending(Outcome.NACK, Failure.of(verdict, final=True))
 
     def _judge(self, payload: Payload, job: Job) -> Ending:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django_outbox import settings
+from django_outbox.batching import Batching, batching_of
 from django_outbox.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class Subscription:
         )
 
     @property
+    def batching(self) -> Batching | None:
+        """Return how the callback takes batches, None for one that takes one message at a time."""
+        return batching_of(self.callback)
+
+    @property
     def callback_name(self) -> str:
         """Return the callback's dotted path, for metrics and logs."""
         module = getattr(self.callback, "__module__", type(self.callback).__module__)
@@ -90,14 +96,15 @@ class Subscription:
 
     @property
     def effective_prefetch(self) -> int:
-        """Return how many messages may be in hand at once, at least one for each callback at work."""
+        """Return how many messages may be in hand at once, at least what the callbacks at work can take."""
         if self.prefetch is not None:
             return self.prefetch
         try:
             configured = int(self.queue_headers.get("prefetch-count", 0))
         except (TypeError, ValueError):
             configured = 0
-        return max(configured or DEFAULT_PREFETCH, self.concurrency)
+        batch = self.batching.most if self.batching else 1
+        return max(configured or DEFAULT_PREFETCH, self.concurrency * batch)
 
     @property
     def is_passing(self) -> bool:

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from django_outbox import checks
+from django_outbox.batching import batching_of
 from django_outbox.callbacks import import_callback
 from django_outbox.cli import FINE, WRONG_USAGE
 from django_outbox.cli.arguments import add_json
@@ -14,6 +15,7 @@ from django_outbox.exceptions import ConfigurationError
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
+    from django_outbox.batching import Batching
     from django_outbox.cli.output import Output
     from django_outbox.subscription import Callback
 
@@ -29,28 +31,39 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: dict[str, Any], out: Output) -> int:
     """Exit code 0 when the callback and the settings can work, else 1 with one line that says what cannot."""
     path = options["callback"]
-    problem = _problem(path)
-    out.document({"callback": path, "ok": problem is None, "problem": problem})
+    problem, batching = _look_at(path)
+    out.document({"callback": path, "ok": problem is None, "problem": problem, "batch": _batch(batching)})
     if problem is None:
-        out.line(f"{path} can be subscribed with.")
+        out.line(f"{path} can be subscribed with{_in_words(batching)}.")
         return FINE
     out.warn(problem)
     return WRONG_USAGE
 
 
-def _problem(path: str) -> str | None:
+def _look_at(path: str) -> tuple[str | None, Batching | None]:
+    """Return why the callback cannot be subscribed with, None when it can, and how it takes batches."""
     problem = checks.first_error()
     if problem is not None:
-        return problem
+        return problem, None
     try:
         callback = import_callback(path)
     except ConfigurationError as error:
-        return " ".join(str(error).split())
-    return _signature_problem(path, callback)
+        return " ".join(str(error).split()), None
+    return _signature_problem(path, callback), batching_of(callback)
+
+
+def _batch(batching: Batching | None) -> dict[str, float] | None:
+    return None if batching is None else {"size": batching.most, "wait": batching.seconds}
+
+
+def _in_words(batching: Batching | None) -> str:
+    if batching is None:
+        return ""
+    return f", {batching.most} messages at a time, of which the first waits {batching.seconds:g} s for the others"
 
 
 def _signature_problem(path: str, callback: Callback) -> str | None:
-    """Tell why the callback cannot be called with one payload; what has no signature is given the benefit of doubt."""
+    """Tell why the callback cannot be called with one argument; what has no signature has the benefit of the doubt."""
     try:
         signature = inspect.signature(callback)
     except (TypeError, ValueError):
@@ -58,5 +71,6 @@ def _signature_problem(path: str, callback: Callback) -> str | None:
     try:
         signature.bind(object())
     except TypeError as error:
-        return f"'{path}{signature}' cannot be called with a payload: {error}. Let it take exactly one argument."
+        what = "a payload" if batching_of(callback) is None else "a list of payloads"
+        return f"'{path}{signature}' cannot be called with {what}: {error}. Let it take exactly one argument."
     return None

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS
 
+from django_outbox.batches import processor_of
 from django_outbox.choices import StatusChoice
 from django_outbox.health import Health
 from django_outbox.lifecycle import StopSignal
 from django_outbox.outbox import published_model
-from django_outbox.processing import Outcome, Processor
+from django_outbox.processing import Job, Outcome
 from django_outbox.relay import Relay, RelayOptions
 from django_outbox.subscription import Subscription
 from django_outbox.transport.memory import MemoryBroker, MemoryTransport
@@ -26,6 +27,7 @@ from django_outbox.transport.traced import TracedTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django_outbox.processing import Processor
     from django_outbox.transport.base import Outgoing
     from django_outbox.transport.queues import Taken
 
@@ -98,19 +100,19 @@ def deliver(
     """Publish what is due, then run ``callback`` for each message that waits in ``queue``.
 
     The queue is declared and bound to ``destination`` as ``manage.py subscribe`` does; its name defaults to the
-    destination's last segment. Without a ``broker`` a new one is made; give one to several calls to let several queues
-    get the same messages. A message is settled as in production. What the callback raises is raised here once every
-    message is settled; with ``raise_errors=False`` it is in ``errors``, and the messages are in
-    ``broker.dead_letters(queue)``.
+    destination's last segment. A callback marked with ``@batch_callback`` gets batches. Without a ``broker`` a new one
+    is made; give one to several calls to let several queues get the same messages. A message is settled as in
+    production. What the callback raises is raised here once every message is settled; with ``raise_errors=False`` it is
+    in ``errors``, and the messages are in ``broker.dead_letters(queue)``.
     """
     broker = MemoryBroker(remembers=True) if broker is None else broker
     delivered = Delivered()
     subscription = Subscription.create(_noting(callback, delivered.errors), destination, queue)
     _subscribe(broker, subscription)
     run_relay(broker, using=using)
-    processor = Processor(subscription, pause=lambda _seconds: False)
-    while (taken := broker.get(subscription.queue)) is not None:
-        _settle(broker, taken, processor, delivered)
+    processor = processor_of(subscription, pause=lambda _seconds: False)
+    while batch := _take(broker, subscription):
+        _settle(broker, batch, processor, delivered)
     if raise_errors:
         _raise_first(delivered)
     return delivered
@@ -122,17 +124,26 @@ def _subscribe(broker: MemoryBroker, subscription: Subscription) -> None:
     broker.bind(subscription.queue, subscription.destination)
 
 
-def _settle(broker: MemoryBroker, taken: Taken, processor: Processor, delivered: Delivered) -> None:
+def _take(broker: MemoryBroker, subscription: Subscription) -> list[Taken]:
+    most = subscription.batching.most if subscription.batching else 1
+    waiting = (broker.get(subscription.queue) for _ in range(most))
+    return [taken for taken in waiting if taken is not None]
+
+
+def _settle(broker: MemoryBroker, batch: list[Taken], processor: Processor, delivered: Delivered) -> None:
+    endings = processor.handle_many([Job.of(taken.message.body, _headers(taken)) for taken in batch])
+    for taken, ending in zip(batch, endings, strict=True):
+        delivered.outcomes.append(ending.outcome.value)
+        if ending.outcome.is_done:
+            broker.ack(taken)
+        else:
+            broker.nack(taken)
+
+
+def _headers(taken: Taken) -> dict[str, str]:
     message_id = f"T_tests@@tests@@{taken.tag}"
     headers = {**taken.message.headers, "message-id": message_id, "ack": message_id}
-    if taken.message.redelivered:
-        headers["redelivered"] = "true"
-    outcome = processor.process(taken.message.body, headers)
-    delivered.outcomes.append(outcome.value)
-    if outcome.is_done:
-        broker.ack(taken)
-    else:
-        broker.nack(taken)
+    return {**headers, "redelivered": "true"} if taken.message.redelivered else headers
 
 
 def _noting(callback: Callable[..., object], errors: list[BaseException]) -> Callable[..., object]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.db import OperationalError, connection, transaction
 
-from django_outbox.exceptions import Reject, RetryLater
+from django_outbox import Reject, RetryLater, batch_callback
 from tests.django_project.events.models import Effect
 
 if TYPE_CHECKING:
@@ -126,3 +126,35 @@ def asks_once(payload: Payload) -> None:
         raise RetryLater(0.3, "not yet")
     else:
         payload.retry(after=0.3, reason="not yet")
+
+
+@batch_callback(size=20, wait=2)
+def saves_batch(payloads: list[Payload]) -> None:
+    """Take effect for all of a batch; fail for keys that begin with "bad"."""
+    for payload in payloads:
+        Effect.objects.create(key=_key(payload))
+        if _key(payload).startswith("bad"):
+            raise ValueError(f"cannot handle {_key(payload)}")
+
+
+@batch_callback(size=20, wait=0.1)
+def batch_waits_for_gate(payloads: list[Payload]) -> None:
+    """Take effect for all of a batch, and come back only once the test has opened the gate."""
+    folder = Path(os.environ["TEST_FOLDER"])
+    for payload in payloads:
+        Effect.objects.create(key=_key(payload))
+    (folder / f"began-batch-{os.getpid()}").touch()
+    while not (folder / "gate").exists():
+        time.sleep(0.02)
+
+
+@batch_callback(size=20, wait=2)
+def batch_decides_singly(payloads: list[Payload]) -> None:
+    """Refuse those that say so, put off at their first try those that say so, and save the others."""
+    for payload in payloads:
+        if payload.body["how"] == "nack":
+            payload.nack("not ours")
+        elif payload.body["how"] == "retry" and payload.attempt == 1:
+            payload.retry(after=0.2)
+        else:
+            Effect.objects.create(key=_key(payload))

@@ -19,6 +19,7 @@ from django_outbox.health import Health
 from django_outbox.lifecycle import StopSignal
 from django_outbox.link import Delivery, Link
 from django_outbox.settlement import lag_seconds
+from tests.rig.waiting import wait_until
 
 # --- lifecycle
 
@@ -239,6 +240,35 @@ def test_a_closed_buffer_hands_out_nothing_and_takes_nothing() -> None:
     buffer.put(_delivery("b"))
     assert buffer.take(_nothing) is None
     assert len(buffer) == 0
+
+
+def test_a_batch_is_what_waits_already_up_to_its_size() -> None:
+    buffer = DeliveryBuffer(10)
+    for name in "abcde":
+        buffer.put(_delivery(name))
+    taken = [buffer.take_many(3, 0.01, _nothing) for _ in range(2)]
+    assert [[delivery.body for delivery in batch] for batch in taken] == [["a", "b", "c"], ["d", "e"]]
+
+
+def test_a_batch_waits_for_others_no_longer_than_it_has_to() -> None:
+    buffer, taken = DeliveryBuffer(10), []
+    taking = threading.Thread(target=lambda: taken.append(buffer.take_many(2, 60, _nothing)))
+    taking.start()
+    buffer.put(_delivery("a"))
+    buffer.put(_delivery("b"))
+    taking.join(30)
+    assert [delivery.body for delivery in taken[0]] == ["a", "b"]
+
+
+def test_a_batch_that_is_still_filling_when_the_buffer_closes_is_not_begun() -> None:
+    buffer, taken = DeliveryBuffer(10), []
+    taking = threading.Thread(target=lambda: taken.append(buffer.take_many(2, 60, _nothing)))
+    taking.start()
+    buffer.put(_delivery("a"))
+    wait_until("the first to be taken", lambda: len(buffer) == 0, seconds=30)
+    buffer.close()
+    taking.join(30)
+    assert taken == [[]]
 
 
 def test_a_full_buffer_holds_back_until_there_is_room() -> None:
