@@ -206,6 +206,21 @@ def test_each_side_knows_what_the_other_has_handled(sides: Sides) -> None:
     assert sides.effects() == {"by-theirs": 1, "by-ours": 1, "last": 1}
 
 
+def test_the_old_worker_handles_a_message_that_comes_back_from_our_retry_queue(sides: Sides) -> None:
+    sides.ours.manage("migrate", APP, "--verbosity=0")
+    # Many delays: however slow the machine, the message is no dead letter before ours has stopped.
+    delays = {"CONSUMER_RETRY_DELAYS": [3.0] * 100}
+    new = sides.subscribers.start("raises", sides.destination, sides.queue, **BESIDE, **delays).wait_ready()
+    sides.broker.send(sides.destination, {"key": "m"}, dop_msg_id="m")
+    new.wait_for("the retry", lambda: (new.metric("outbox_retried_messages_total") or 0) >= 1)
+    assert new.stop() == 0
+    old = sides.peer.subscribe("save", sides.destination, sides.queue)
+    old.wait_for("the effect", lambda: sides.effects()["m"] == 1)
+    assert sides.database.rows("SELECT msg_id FROM received") == [("m",)]
+    sides.broker.wait_for_depth(sides.queue, 0)
+    assert sides.dead_letters() == set()
+
+
 def test_the_way_back_is_to_run_the_old_workers_again(sides: Sides) -> None:
     sides.ours.manage("migrate", "--run-syncdb", "--verbosity=0")
     news = [sides.subscribers.start("save", sides.destination, sides.queue).wait_ready(), sides.ours.publish()]
