@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from django_outbox import Reject, RetryLater
+from django_outbox import Reject, RetryLater, batch_callback
 from django_outbox.exceptions import DuplicateMessage, InvalidMessage, OutboxError
 
 if TYPE_CHECKING:
@@ -44,6 +44,30 @@ def ask(payload: Payload) -> None:
     if payload.headers.get("later"):
         raise RetryLater(after=60, reason="the bank is closed", limit=5)
     payload.retry(after=60)
+
+
+@batch_callback
+def bill_orders(payloads: list[Payload]) -> None:
+    """Handle many messages at a time."""
+    for payload in payloads:
+        bill_order(payload)
+
+
+@batch_callback(size=100, wait=0.5)
+def bill_many_orders(payloads: list[Payload]) -> int:
+    """Handle a hundred of them."""
+    bill_orders(payloads)
+    return len(payloads)
+
+
+@batch_callback(size="many")  # type: ignore[call-overload, untyped-decorator]
+def takes_no_words(payloads: list[Payload]) -> None:
+    """Not a size."""
+
+
+@batch_callback  # type: ignore[type-var]
+def takes_one(payload: Payload) -> None:
+    """Not many."""
 
 
 def mistakes(payload: Payload) -> None:
