@@ -34,10 +34,12 @@ class ClusterNode(RabbitMQ):
         """The Erlang node's name."""
         return f"rig-{self._shared_epmd_port}-{self.number}@localhost"
 
-    def _daemons(self) -> tuple[Daemon, Daemon]:
+    def _environment_of_the_node(self) -> dict[str, str]:
         self._epmd_port = self._shared_epmd_port
+        return {**super()._environment_of_the_node(), "RABBITMQ_NODENAME": self.name}
+
+    def _daemons(self) -> tuple[Daemon, Daemon]:
         _, node = super()._daemons()
-        node.environment["RABBITMQ_NODENAME"] = self.name
         return self._shared_epmd, node
 
     def _write_configuration(self) -> None:
