@@ -206,9 +206,21 @@ class ConsumerEngine:
         """Run callbacks until there is nothing to take any more."""
         try:
             while deliveries := self._buffer.take_many(*self._batch(), on_idle=connections.release):
-                self._handle([delivery for delivery in deliveries if delivery.link.is_connected()])
+                # The broker gives the others to somebody else, or to us again.
+                standing = [delivery for delivery in deliveries if delivery.link.is_connected()]
+                try:
+                    self._handle(standing)
+                except Exception as error:
+                    logger.exception("A worker met what nobody foresaw; its messages come again", extra=self._about())
+                    self._let_go(standing, error)
         finally:
             connections.close_all()
+
+    @staticmethod
+    def _let_go(deliveries: list[Delivery], error: Exception) -> None:
+        """Give up the links of deliveries left unsettled: on one that stands they would stay in hand for good."""
+        for delivery in deliveries:
+            delivery.link.fail(f"a worker could not go on: {type(error).__name__}: {error}", "error")
 
     def _batch(self) -> tuple[int, float]:
         """Return how many messages a callback takes at a time, and the seconds it waits for them."""
@@ -216,7 +228,7 @@ class ConsumerEngine:
         return (1, 0.0) if batching is None else (batching.most, batching.seconds)
 
     def _handle(self, deliveries: list[Delivery]) -> None:
-        """Handle those whose connection stands: the others the broker gives to somebody else, or to us again."""
+        """Handle deliveries whose connection stands."""
         if not deliveries:
             return
         self._inflight.inc(len(deliveries))

@@ -7,9 +7,10 @@ import signal
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import InterfaceError
 from django.db import connections as databases
 from prometheus_client import CollectorRegistry
 
@@ -20,6 +21,9 @@ from django_outbox.lifecycle import StopSignal
 from django_outbox.link import Delivery, Link
 from django_outbox.settlement import lag_seconds
 from tests.rig.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # --- lifecycle
 
@@ -352,6 +356,26 @@ def test_a_connection_that_no_longer_works_is_closed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(connection, "errors_occurred", True)
     connections.refresh()
     assert closed == [1]
+
+
+@pytest.mark.parametrize("deed", [connections.refresh, connections.release, connections.close_all])
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_fails_while_it_is_closed_does_not_end_the_thread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, deed: Callable[[], None]
+) -> None:
+    caplog.set_level("INFO")
+    connection = databases["default"]
+    connection.ensure_connection()
+    monkeypatch.setattr(connection, "close_at", 0.0)
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 60)
+
+    def fail() -> None:
+        raise InterfaceError("the socket is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "close", fail)
+        deed()
+    assert "'default' failed while it was closed: the socket is gone" in caplog.text
 
 
 # --- lag
