@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
 import threading
@@ -112,8 +113,8 @@ class _Side(asyncio.Protocol):
         if not delay and self._free_at <= loop.time():
             self.other.write(data)
             return
-        # In order, also when the door has become quick again meanwhile.
-        self._free_at = max(self._free_at, loop.time() + delay)
+        # In order, also when the door has become quick again meanwhile: calls for the same moment come in any order.
+        self._free_at = max(math.nextafter(self._free_at, math.inf), loop.time() + delay)
         loop.call_at(self._free_at, self.other.write, data)
 
     def write(self, data: bytes) -> None:

@@ -166,6 +166,22 @@ def test_a_slow_connection_takes_its_time_each_way(proxy: Proxy, door: Door) -> 
         assert _ask(client, b"quickly") == b"quickly"
 
 
+def test_what_was_sent_slowly_and_then_quickly_arrives_in_order(proxy: Proxy, door: Door) -> None:
+    with _connect(door) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        proxy.delay(door, 0.5)
+        client.sendall(b"first ")
+        proxy.delay(door, 0.0)
+        words = b"".join(b"%04d " % number for number in range(400))
+        for begin in range(0, len(words), 5):
+            client.sendall(words[begin : begin + 5])
+            time.sleep(0.0002)  # so that each is a piece of its own
+        found = b""
+        while len(found) < len(words) + 6:
+            found += client.recv(65536)
+    assert found == b"first " + words
+
+
 def test_a_server_that_is_away_is_a_closed_connection(proxy: Proxy, echo: Echo, door: Door) -> None:
     echo.end()
     # The reset may come before connect() has returned.
