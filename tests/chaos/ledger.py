@@ -106,6 +106,7 @@ class Report:
     missed: int = 0
     retried: int = 0
     trouble: list[str] = field(default_factory=list)
+    whereabouts: list[str] = field(default_factory=list)
     restarts: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -159,7 +160,10 @@ class Report:
         named |= {"overtaken within their key": verdict.disordered}
         named |= {f"stuck in {place}": numbers for place, numbers in verdict.stuck.items()}
         text = [f"  {name}: {_some(numbers)}" for name, numbers in named.items() if numbers]
-        return [*text, *(f"  the rig failed: {words}" for words in self.trouble)]
+        text += [f"  the rig failed: {words}" for words in self.trouble]
+        if self.whereabouts:
+            text += ["", "  who held what at the deadline", *(f"    {line}" for line in self.whereabouts)]
+        return text
 
     def as_json(self) -> str:
         """Return the figures for machines."""

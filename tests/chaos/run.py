@@ -15,6 +15,7 @@ from tests.chaos.ledger import Books, Report, judge
 from tests.chaos.plan import Cast, make_plan
 from tests.chaos.processes import Supervisor
 from tests.chaos.stage import HEARTBEAT_SECONDS, LEASE_SECONDS, ORDER_QUEUE, Library, Size, Stage, stage
+from tests.chaos.whereabouts import whereabouts
 from tests.rig.paths import state_directory
 
 if TYPE_CHECKING:
@@ -92,10 +93,13 @@ def _run_on(found: Stage, wish: Wish, clock: Clock) -> Report:
         healed_at = max(faults.last_end, _stop_producers(found, supervisor))
         clock.say("the last fault is over, settling")
         recovery = _settle(found, healed_at, wish, clock)
+        held = whereabouts(found) if recovery is None else []
         supervisor.end()
     for process in found.processes.values():
         process.stop(20)
-    return _account(found, faults, wish, recovery)
+    report = _account(found, faults, wish, recovery)
+    report.whereabouts = held
+    return report
 
 
 def _wait_for_the_end(found: Stage, faults: Faults, wish: Wish, clock: Clock) -> None:
