@@ -61,8 +61,10 @@ class StopSignal:
         """Sleep for ``seconds``, until the stop is asked for or until a nudge; tell whether it was a stop."""
         if not self._asked:
             self._event.wait(max(0.0, seconds))
-            # A nudge is used up by this; a request to stop stands in the flag.
+            # A nudge is used up by this. A request to stop is not: others may be about to sleep.
             self._event.clear()
+            if self._asked:
+                self._event.set()
         return self.is_set()
 
     def nudge(self) -> None:

@@ -68,6 +68,17 @@ def test_a_stop_wakes_whoever_waits_in_another_thread() -> None:
     assert woken == [True]
 
 
+def test_a_stop_is_not_used_up_by_the_first_who_hears_it() -> None:
+    # Another thread may have looked at the flag before the stop, and go to sleep only now.
+    stop = StopSignal()
+    thread = threading.Thread(target=stop.wait, args=(30,))
+    thread.start()
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert stop._event.wait(0)
+
+
 # --- health
 
 
