@@ -307,7 +307,7 @@ class Relay:
                 metrics.PUBLISH_LAG.labels(destination=row.destination).observe(
                     max(0.0, (now - row.added).total_seconds())
                 )
-                logger.info("Message published with id: %s", row.id)
+                logger.info("Message published with id: %s", row.id, extra=_about(row))
 
     def _failure(self, row: ClaimedRow, error: str, reason: str) -> store.Failure:
         failures = row.retry + 1
@@ -320,11 +320,14 @@ class Relay:
                 failures,
                 error,
                 "" if row.key is None else _FOLLOWERS[settings.ORDER_ON_FAILURE],
+                extra=_about(row) | {"attempts": failures},
             )
         else:
             metrics.PUBLISH_RETRIES.labels(destination=row.destination, reason=reason).inc()
             logger.warning(
-                "Message with id %s failed for the %d. time, next in %.0f s: %s", row.id, failures, rest, error
+                "Message with id %s failed for the %d. time, next in %.0f s: %s",
+                *(row.id, failures, rest, error),
+                extra=_about(row) | {"attempts": failures, "retry_in": rest},
             )
         return store.Failure(row_id=row.id, failures=failures, rest=rest, error=_storable(error))
 
@@ -344,6 +347,7 @@ class Relay:
             report.detail,
             unanswered,
             limit,
+            extra={"broker": self._host},
         )
         self.stop.wait(RECONNECT_PAUSE_SECONDS)
 
@@ -386,6 +390,11 @@ class Relay:
                 # A stopped loop may come here again and again until its deadline: it must not spin.
                 time.sleep(min(left, RECONNECT_PAUSE_SECONDS))
                 return
+
+
+def _about(row: ClaimedRow) -> dict[str, Any]:
+    """Return the structured fields of a log record about one row; never the body."""
+    return {"msg_id": str(row.id), "destination": row.destination}
 
 
 def _storable(error: str) -> str:
