@@ -59,11 +59,11 @@ class StopSignal:
 
     def wait(self, seconds: float) -> bool:
         """Sleep for ``seconds``, until the stop is asked for or until a nudge; tell whether it was a stop."""
-        if not self._asked:
+        if not self.is_set():
             self._event.wait(max(0.0, seconds))
             # A nudge is used up by this. A request to stop is not: others may be about to sleep.
             self._event.clear()
-            if self._asked:
+            if self.is_set():
                 self._event.set()
         return self.is_set()
 
