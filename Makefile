@@ -9,7 +9,7 @@ RIG    := $(PY) -m tests.rig
 
 .DEFAULT_GOAL := help
 .PHONY: help setup apt demo demo-down cluster-up cluster-down servers-up servers-down test test-fast test-cluster test-e2e \
-        chaos chaos-cluster chaos-peer \
+        chaos chaos-cluster chaos-peer bench \
         fmt lint types verify generate wheel clean
 
 help:  ## Show this list
@@ -68,6 +68,10 @@ chaos-cluster: apt  ## The same with a three-node RabbitMQ cluster and quorum qu
 
 chaos-peer: apt  ## The same on django-outbox-pattern from the package index, for comparison
 	@$(MAKE) --no-print-directory chaos PEER=1
+
+bench: apt  ## Speed beside the peer's: ONLY=publish,idle RUNS=5 SCALE=0.1, or QUICK=1 (see benchmarks/README.md)
+	@$(PY) -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS)) $(if $(SCALE),--scale $(SCALE)) \
+		$(if $(QUICK),--quick,$(if $(ONLY)$(SCALE),,--results benchmarks/results --picture docs/performance.svg)) $(BENCH)
 
 fmt: $(READY)  ## Format the code
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .

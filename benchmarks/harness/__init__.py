@@ -1,0 +1,1 @@
+"""What every scenario of the benchmarks stands on: servers, the two products, measuring in turn, the table."""

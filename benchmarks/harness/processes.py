@@ -1,0 +1,19 @@
+"""What the kernel says of a process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of all its threads until now."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_megabytes(pid: int) -> float:
+    """Return the most memory that it ever held."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return int(kilobytes) / 1024
