@@ -9,6 +9,7 @@ With the package ``store`` this is the only place with queries.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -16,7 +17,7 @@ from django.db import IntegrityError, connections, router
 from django.db.models import Model, Q
 from django.utils.module_loading import import_string
 
-from django_outbox import settings
+from django_outbox import compiled, settings
 from django_outbox.choices import StatusChoice
 from django_outbox.exceptions import DuplicateMessage
 from django_outbox.wellformed import depth_of, is_storable
@@ -84,17 +85,12 @@ def seen(consumer: str, identity: str | None) -> bool:
     A row without a consumer counts for every consumer: django-outbox-pattern wrote it, or ``INBOX_PER_QUEUE`` was off.
     While that is off, every row does. A message without an identity is never seen. Raises what the database raises.
     """
-    if identity is None:
-        return False
-    return _handled(consumer, Q(msg_id=identity)).exists()
+    return identity is not None and bool(_handled(consumer, [identity]))
 
 
 def seen_among(consumer: str, identities: Iterable[str | None]) -> set[str]:
     """Return which of these messages this consumer has handled already: ``seen`` for many, in one statement."""
-    known = {identity for identity in identities if identity is not None}
-    if not known:
-        return set()
-    return set(_handled(consumer, Q(msg_id__in=known)).values_list("msg_id", flat=True))
+    return _handled(consumer, sorted({identity for identity in identities if identity is not None}))
 
 
 def is_written(message: Model) -> bool:
@@ -108,8 +104,10 @@ def record(message: Model) -> None:
 
     That error rolls the caller's transaction back, as nothing of this delivery may take effect.
     """
+    model = type(message)
     try:
-        message.save()
+        if not (compiled.saves_plainly(model) and compiled.insert([message], database_of(model))):
+            message.save()
     except IntegrityError as error:
         raise DuplicateMessage(
             f"Message {getattr(message, 'msg_id', None)} was handled by another delivery at the same time. "
@@ -128,7 +126,8 @@ def record_all(messages: Sequence[Model]) -> None:
     for message in messages:
         message.status = StatusChoice.SUCCEEDED  # type: ignore[attr-defined]
     try:
-        model._default_manager.using(database_of(model)).bulk_create(messages)
+        if not compiled.insert(messages, database_of(model)):
+            model._default_manager.using(database_of(model)).bulk_create(messages)
     except IntegrityError as error:
         raise DuplicateMessage("A message of this batch was handled by another delivery at the same time.") from error
 
@@ -159,11 +158,46 @@ def caller_holds_transaction() -> bool:
     return connections[database_of(received_class())].in_atomic_block
 
 
-def _handled(consumer: str, wanted: Q) -> QuerySet[Model]:
+def _handled(consumer: str, identities: Sequence[str]) -> set[str]:
+    """Return which of these the consumer has handled, as the database spells them."""
+    if not identities:
+        return set()
     model = received_class()
-    if settings.INBOX_PER_QUEUE and _has_consumer(model):
-        wanted &= Q(consumer=consumer) | Q(consumer__isnull=True)
-    return model._default_manager.using(database_of(model)).filter(wanted)
+    using = database_of(model)
+    only_of = consumer if settings.INBOX_PER_QUEUE and _has_consumer(model) else None
+    if not compiled.has_plain_queries(model):
+        return set(_rows_of(model, using, only_of, identities).values_list("msg_id", flat=True))
+    connection = connections[using]
+    # The last one again and again, so that there are few statements to keep.
+    size = 1 << (len(identities) - 1).bit_length()
+    sql, values = _look_up(model, using, connection.vendor, only_of, size)
+    known = [*identities, *[identities[-1]] * (size - len(identities))]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [known[value] if isinstance(value, int) else value for value in values])
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _rows_of(model: type[Model], using: str, only_of: str | None, identities: Sequence[str]) -> QuerySet[Model]:
+    wanted = Q(msg_id__in=identities)
+    if only_of is not None:
+        wanted &= Q(consumer=only_of) | Q(consumer__isnull=True)
+    return model._default_manager.using(using).filter(wanted)
+
+
+@lru_cache(maxsize=256)
+def _look_up(
+    model: type[Model],
+    using: str,
+    vendor: str,  # noqa: ARG001 - what SQL looks like depends on it
+    only_of: str | None,
+    size: int,
+) -> tuple[str, tuple[str | int, ...]]:
+    """Return the statement that asks for so many messages, and its values: a number stands for one of these."""
+    marks = [f"\N{REPLACEMENT CHARACTER}{position}" for position in range(size)]
+    rows = _rows_of(model, using, only_of, marks).values_list("msg_id", flat=True)
+    sql, values = rows.query.get_compiler(using).as_sql()
+    positions = {mark: position for position, mark in enumerate(marks)}
+    return sql, tuple(positions.get(value, value) for value in values)
 
 
 def _has_consumer(model: type[Model]) -> bool:

@@ -144,6 +144,7 @@ KEYS: Mapping[str, Key] = {key.name: key for key in _KEYS}
 
 # Spellings that some release read, and the key that each of them means.
 ALIASES: Mapping[str, str] = {"DAFAULT_EXCLUSIVE_QUEUE": "DEFAULT_EXCLUSIVE_QUEUE"}
+_SPELLINGS = {name: (name, *(alias for alias, meant in ALIASES.items() if meant == name)) for name in KEYS}
 # Keys that some release read and that do nothing any more.
 RETIRED = frozenset(
     {
@@ -228,7 +229,7 @@ def value_of(name: str) -> Any:
     """Return the value of a key: the project's, else the default. Raises ``KeyError`` for a key that does not exist."""
     key = KEYS[name]
     project = configured()
-    for spelling in (name, *(alias for alias, meant in ALIASES.items() if meant == name)):
+    for spelling in _SPELLINGS[name]:
         if spelling in project:
             return key.read(project[spelling])
     # PUBLISH_BATCH_SIZE is ours; a project that tuned the older key meant the same thing.
