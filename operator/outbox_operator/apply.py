@@ -1,8 +1,11 @@
-"""Carry a plan out: server-side apply of the Deployment, merge of the status. The only writer besides `events`."""
+"""Carry a plan out: server-side apply of the Deployment and of its siblings, merge of the status.
+
+The only writer besides `events`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from outbox_operator.api.conditions import INVALID_SPEC, Problem
@@ -10,10 +13,28 @@ from outbox_operator.api.resource import GROUP, VERSION, Key, Object, Resource
 from outbox_operator.build.names import SPEC_HASH_ANNOTATION
 from outbox_operator.diff import differences, explain_roll, first_difference, in_words
 from outbox_operator.errors import InvalidError
-from outbox_operator.kube import DEPLOYMENTS, Api, type_of
+from outbox_operator.kube import DEPLOYMENTS, Api, Type, type_of, type_of_child
 
 if TYPE_CHECKING:
+    from outbox_operator.build.child import ChildKind
+    from outbox_operator.children import Child
     from outbox_operator.plan import Plan
+
+
+@dataclass(frozen=True)
+class AppliedChild:
+    """What carrying out the plan did to one object beside the Deployment."""
+
+    kind: ChildKind
+    name: str
+    live: Object | None
+    """The object as it is now, if it is ours."""
+    created: bool = False
+    changed: bool = False
+    removed: bool = False
+    drift: str | None = None
+    """What somebody else had changed and was put back."""
+    refused: Problem | None = None
 
 
 @dataclass(frozen=True)
@@ -28,10 +49,26 @@ class Applied:
     drift: str | None = None
     """What somebody else had changed and was put back."""
     refused: Problem | None = None
+    children: tuple[AppliedChild, ...] = ()
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was written."""
+        return self.changed or any(child.changed for child in self.children)
 
 
 async def apply_plan(api: Api, plan: Plan, live: Object | None) -> Applied:
-    """Make the Deployment what the plan says; nothing is sent when it already is."""
+    """Make the Deployment and its siblings what the plan says; nothing is sent for what already is.
+
+    What is no longer wanted goes first: an autoscaler must let go of the Deployment before its replicas are set.
+    """
+    removed = [await _remove(api, child) for child in plan.children if child.removable]
+    applied = await _apply_deployment(api, plan, live)
+    kept = [await _apply_child(api, child, applied) for child in plan.children if child.wanted is not None]
+    return replace(applied, children=(*removed, *(child for child in kept if child is not None)))
+
+
+async def _apply_deployment(api: Api, plan: Plan, live: Object | None) -> Applied:
     if plan.conflict is not None:
         return Applied(None)
     if plan.deployment is None:
@@ -46,22 +83,58 @@ async def apply_plan(api: Api, plan: Plan, live: Object | None) -> Applied:
 
 
 async def _update(api: Api, wanted: Object, live: Object) -> Applied:
-    if first_difference(wanted, live) is None:
-        return Applied(live)
-    # A dry run shows the result with the API server's defaults, so that only real changes count and are explained,
-    # and it refuses an invalid template before anything is touched.
-    result = await api.apply(DEPLOYMENTS, wanted, dry_run=True)
-    changes = differences(_essence(result), _essence(live))
-    if not changes:
+    result = await _outcome(api, DEPLOYMENTS, wanted, live)
+    if result is None:
         return Applied(live)
     applied = await api.apply(DEPLOYMENTS, wanted)
-    same_plan = _hash(live) == _hash(wanted)
-    return Applied(
-        applied,
-        changed=True,
-        roll=explain_roll(result["spec"]["template"], live["spec"]["template"]),
-        drift=in_words(changes[0]) if same_plan else None,
-    )
+    roll = explain_roll(result["spec"]["template"], live["spec"]["template"])
+    return Applied(applied, changed=True, roll=roll, drift=_drift(wanted, live, result))
+
+
+async def _apply_child(api: Api, child: Child, applied: Applied) -> AppliedChild | None:
+    """Apply a child that is wanted; it is only made beside a Deployment."""
+    wanted, live, type_ = child.wanted, child.live, type_of_child(child.kind)
+    if wanted is None or not child.served or child.conflict is not None:
+        return None
+    done = AppliedChild(child.kind, wanted["metadata"]["name"], live)
+    try:
+        if live is None:
+            if applied.deployment is None:
+                return None
+            return replace(done, live=await api.apply(type_, wanted), created=True, changed=True)
+        result = await _outcome(api, type_, wanted, live)
+        if result is None:
+            return done
+        return replace(done, live=await api.apply(type_, wanted), changed=True, drift=_drift(wanted, live, result))
+    except InvalidError as error:
+        message = f"The API server refuses the {child.kind.name}: {error}. Correct the spec."
+        return replace(done, refused=Problem(INVALID_SPEC, message))
+
+
+async def _remove(api: Api, child: Child) -> AppliedChild:
+    if child.live is None:
+        raise ValueError("there is nothing to remove")
+    await api.delete(type_of_child(child.kind), child.live)
+    return AppliedChild(child.kind, child.live["metadata"]["name"], None, changed=True, removed=True)
+
+
+async def _outcome(api: Api, type_: Type, wanted: Object, live: Object) -> Object | None:
+    """Return what applying would give, or None when it would change nothing.
+
+    A dry run shows the result with the API server's defaults, so that only real changes count and are explained, and
+    it refuses an invalid object before anything is touched.
+    """
+    if first_difference(wanted, live) is None:
+        return None
+    result = await api.apply(type_, wanted, dry_run=True)
+    return result if differences(_essence(result), _essence(live)) else None
+
+
+def _drift(wanted: Object, live: Object, result: Object) -> str | None:
+    """Say what somebody else had changed, or return None when it is the plan that is new."""
+    if _hash(live) != _hash(wanted):
+        return None
+    return in_words(differences(_essence(result), _essence(live))[0])
 
 
 async def _scale(api: Api, plan: Plan, live: Object | None) -> Applied:
@@ -91,13 +164,13 @@ def _patch_of(key: Key, uid: str, status: dict[str, Any]) -> Object:
     }
 
 
-def _essence(deployment: Object) -> Object:
-    metadata = deployment["metadata"]
+def _essence(obj: Object) -> Object:
+    metadata = obj["metadata"]
     kept = ("labels", "annotations", "ownerReferences")
-    return {"metadata": {name: metadata.get(name) for name in kept}, "spec": deployment["spec"]}
+    return {"metadata": {name: metadata.get(name) for name in kept}, "spec": obj["spec"]}
 
 
-def _hash(deployment: Object) -> str | None:
-    annotations = deployment["metadata"].get("annotations") or {}
+def _hash(obj: Object) -> str | None:
+    annotations = obj["metadata"].get("annotations") or {}
     value = annotations.get(SPEC_HASH_ANNOTATION)
     return str(value) if value else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox_operator import metrics
 from outbox_operator.api.resource import GROUP, KIND_BY_NAME, Key, Kind
-from outbox_operator.plan import controller_of
+from outbox_operator.ownership import controller_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

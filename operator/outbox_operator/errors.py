@@ -8,6 +8,7 @@
         ├── DeniedError        not logged in, or the rights of the ServiceAccount do not suffice
         ├── ConflictError      somebody else was faster: look again
         ├── GoneError          what should be changed does not exist any more
+        │   └── UnknownKindError   the API server does not know objects of this kind
         └── InvalidError       the object is refused; trying again does not help
 
 No error of the client library leaves `kube`.
@@ -51,6 +52,10 @@ class ConflictError(KubeError):
 
 class GoneError(KubeError):
     """The object does not exist any more."""
+
+
+class UnknownKindError(GoneError):
+    """The API server does not know the kind of object; its CustomResourceDefinition is not installed."""
 
 
 class InvalidError(KubeError):

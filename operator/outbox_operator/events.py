@@ -20,7 +20,7 @@ from outbox_operator.status import condition_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from outbox_operator.apply import Applied
+    from outbox_operator.apply import Applied, AppliedChild
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ def transitions(
         )
     if applied.roll is not None and applied.drift is None:
         yield Event("Normal", "RollingWorkers", f"{_capitalised(applied.roll)}; the workers are replaced.")
+    for child in applied.children:
+        yield from _of_child(child)
     yield from _of_suspended(before, after)
     yield from _of_ready(before, after)
 
@@ -67,6 +69,16 @@ async def post(api: Api, resource: Resource, event: Event, instance: str) -> Non
         await api.create(EVENTS, _body(resource, event, instance))
     except KubeError as error:
         logger.warning("cannot post event %s for %s: %s", event.reason, resource.key, error)
+
+
+def _of_child(child: AppliedChild) -> Iterator[Event]:
+    kind, name = child.kind.name, child.name
+    if child.created:
+        yield Event("Normal", f"Created{kind}", f"Created {kind} {name}.")
+    if child.removed:
+        yield Event("Normal", f"Removed{kind}", f"Removed {kind} {name}, which is no longer wanted.")
+    if child.drift is not None:
+        yield Event("Normal", f"Restored{kind}", f"{kind} {name} had been changed and was put back: {child.drift}.")
 
 
 def _of_suspended(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[Event]:

@@ -29,6 +29,7 @@ from outbox_operator.errors import (
     GoneError,
     InvalidError,
     KubeError,
+    UnknownKindError,
     UnreachableError,
 )
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kubernetes.aio.client.api_client import ApiClient
+
+    from outbox_operator.build.child import ChildKind
 
 REQUEST_SECONDS: Final = 15.0
 """Deadline of one request; a hanging connection must not hold a key longer."""
@@ -76,6 +79,11 @@ def type_of(kind: Kind) -> Type:
     return Type(GROUP, VERSION, kind.plural)
 
 
+def type_of_child(kind: ChildKind) -> Type:
+    """Return the resource type of a child."""
+    return Type(kind.group, kind.version, kind.plural)
+
+
 async def load_configuration() -> Configuration:
     """Return how to reach the API server: the pod's ServiceAccount, else the kubeconfig.
 
@@ -102,9 +110,22 @@ class Api:
         self.client = client
 
     async def get(self, type_: Type, namespace: str, name: str) -> Object | None:
-        """Return an object, or None when it does not exist."""
+        """Return an object, or None when it or its kind does not exist."""
+        try:
+            return await self.get_of_known_kind(type_, namespace, name)
+        except UnknownKindError:
+            return None
+
+    async def get_of_known_kind(self, type_: Type, namespace: str, name: str) -> Object | None:
+        """Return an object, or None when it does not exist.
+
+        Raises:
+            UnknownKindError: the API server does not know such objects.
+        """
         try:
             return await self._request("GET", type_, type_.path(namespace, name))
+        except UnknownKindError:
+            raise
         except GoneError:
             return None
 
@@ -151,6 +172,17 @@ class Api:
         """Create an object."""
         path = type_.path(obj["metadata"]["namespace"])
         return await self._request("POST", type_, path, {"fieldManager": FIELD_MANAGER}, body=obj)
+
+    async def delete(self, type_: Type, obj: Mapping[str, Any]) -> None:
+        """Delete this very object; that it is gone already is no error.
+
+        Raises:
+            ConflictError: another object of the same name has taken its place.
+        """
+        metadata = obj["metadata"]
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": metadata["uid"]}}
+        with contextlib.suppress(GoneError):
+            await self._request("DELETE", type_, type_.path(metadata["namespace"], metadata["name"]), body=options)
 
     async def reachable(self) -> None:
         """Raise an error unless the API server answers."""
@@ -205,7 +237,7 @@ def _error(what: str, status: int, text: str, headers: Mapping[str, str]) -> Kub
     if status in (401, 403):
         return DeniedError(f"{what}: {said}")
     if status == 404:
-        return GoneError(f"{what}: {said}")
+        return (GoneError if _names_an_object(text) else UnknownKindError)(f"{what}: {said}")
     if status == 409:
         return ConflictError(f"{what}: {said}")
     if status == 500:
@@ -214,6 +246,14 @@ def _error(what: str, status: int, text: str, headers: Mapping[str, str]) -> Kub
         after = headers.get("Retry-After", "")
         return UnreachableError(f"{what}: {status} {said}", float(after) if after.isdigit() else None)
     return InvalidError(said)
+
+
+def _names_an_object(text: str) -> bool:
+    """Tell whether a 404 is about an object; one about its kind names none, or is no Status at all."""
+    try:
+        return bool(json.loads(text)["details"]["name"])
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _message(text: str) -> str:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from outbox_operator.api.parsing import parse
 from outbox_operator.build.labels import selector
 from outbox_operator.build.names import deployment_name
-from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, PODS, SECRETS, Api, type_of
+from outbox_operator.children import CHILD_KINDS, Present
+from outbox_operator.errors import UnknownKindError
+from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, PODS, SECRETS, Api, type_of, type_of_child
 from outbox_operator.plan import Observed, draft
 from outbox_operator.status import needs_pods
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from outbox_operator.api.resource import Key, Object, Resource
+    from outbox_operator.build.child import ChildKind
     from outbox_operator.build.references import ConfigName
 
 
@@ -31,13 +34,16 @@ def parse_resource(key: Key, obj: Object) -> Resource:
 
 
 async def observe(api: Api, resource: Resource) -> Observed:
-    """Read the Deployment, the followed workload, and the Secrets and ConfigMaps that the pod template refers to."""
+    """Read the Deployment, its siblings, the followed workload, and what the pod template refers to."""
     namespace = resource.key.namespace
-    reference = resource.worker.workload_ref
-    live = await api.get(DEPLOYMENTS, namespace, deployment_name(resource.key))
-    workload = await api.get(DEPLOYMENTS, namespace, reference.name) if reference else None
+    live, workload, children = await asyncio.gather(
+        api.get(DEPLOYMENTS, namespace, deployment_name(resource.key)),
+        _read_workload(api, resource),
+        _read_children(api, resource.key),
+    )
     needed = {item.target for item in draft(resource, workload).references}
-    return Observed(live, workload, await _read_config(api, namespace, needed))
+    config = await _read_config(api, namespace, needed)
+    return Observed(live, workload, config, children=children)
 
 
 async def observe_pods(api: Api, resource: Resource, deployment: Object | None) -> tuple[Object, ...]:
@@ -45,6 +51,23 @@ async def observe_pods(api: Api, resource: Resource, deployment: Object | None) 
     if not needs_pods(deployment):
         return ()
     return tuple(await api.list(PODS, resource.key.namespace, selector(resource.key)))
+
+
+async def _read_workload(api: Api, resource: Resource) -> Object | None:
+    reference = resource.worker.workload_ref
+    return await api.get(DEPLOYMENTS, resource.key.namespace, reference.name) if reference else None
+
+
+async def _read_children(api: Api, key: Key) -> dict[ChildKind, Present]:
+    found = await asyncio.gather(*(_read_child(api, key, kind) for kind in CHILD_KINDS))
+    return dict(zip(CHILD_KINDS, found, strict=True))
+
+
+async def _read_child(api: Api, key: Key, kind: ChildKind) -> Present:
+    try:
+        return Present(await api.get_of_known_kind(type_of_child(kind), key.namespace, deployment_name(key)))
+    except UnknownKindError:
+        return Present(served=False)
 
 
 async def _read_config(

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from outbox_operator.api.conditions import (
     CONFIG_MAP_NOT_FOUND,
-    NAME_CONFLICT,
     SECRET_NOT_FOUND,
-    TERMINATING_PREDECESSOR,
     Problem,
 )
 from outbox_operator.build.deployment import deployment, desired_replicas
 from outbox_operator.build.followed import follow
 from outbox_operator.build.hashes import salted_digest
-from outbox_operator.build.labels import MANAGED_BY, selector_labels
-from outbox_operator.build.names import CONFIG_ANNOTATION, FIELD_MANAGER, deployment_name
+from outbox_operator.build.names import CONFIG_ANNOTATION
 from outbox_operator.build.pod_template import pod_template, worker_container
 from outbox_operator.build.references import ConfigName, Reference, references
+from outbox_operator.children import Child, Present, plan_children
 from outbox_operator.diff import parse_marks
+from outbox_operator.ownership import deployment_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from outbox_operator.api.resource import Object, Resource
+    from outbox_operator.build.child import ChildKind
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Observed:
     """Content (key to value) of the Secrets and ConfigMaps that the pod template refers to."""
     pods: tuple[Object, ...] = ()
     """The workers' pods; read only while the Deployment is not fully available."""
+    children: Mapping[ChildKind, Present] = field(default_factory=dict)
+    """What there is of each kind of child; a kind that is missing here has not been looked at and is left alone."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Plan:
     """Why the Deployment's name cannot be used."""
     unresolved: Problem | None = None
     """What the resource refers to and does not exist."""
+    children: tuple[Child, ...] = ()
+    """What should become of the objects beside the Deployment."""
 
     @property
     def held(self) -> bool:
@@ -87,52 +91,19 @@ def plan(resource: Resource, observed: Observed) -> Plan:
     and scaling still take effect.
     """
     drafted = draft(resource, observed.workload)
-    conflict = name_conflict(resource, observed.deployment)
+    conflict = deployment_conflict(resource, observed.deployment)
     unresolved = drafted.problem or missing_reference(resource, drafted.references, observed.config)
     replicas = desired_replicas(resource)
     template = drafted.template or (observed.deployment or {}).get("spec", {}).get("template")
     image = (worker_container(template) or {}).get("image") if template and not conflict else None
     if conflict or unresolved or drafted.template is None:
         scale_to = None if conflict else _scale_to(observed.deployment, replicas)
-        return Plan(None, scale_to, replicas, image, conflict, unresolved)
+        # Without a Deployment of ours there is nothing for a child to be beside.
+        children = () if conflict else plan_children(resource, observed.children)
+        return Plan(None, scale_to, replicas, image, conflict, unresolved, children)
     marked = mark_config(resource, drafted, observed)
-    return Plan(deployment(resource, marked), None, replicas, image)
-
-
-def name_conflict(resource: Resource, live: Object | None) -> Problem | None:
-    """Return why the Deployment of our name is not ours to change, or None."""
-    if live is None:
-        return None
-    owner = controller_of(live)
-    if owner is not None and owner["uid"] == resource.uid:
-        return None
-    name = deployment_name(resource.key)
-    if owner is None:
-        if _looks_like_ours(resource, live):
-            return None  # An orphan of ours, left by `kubectl delete --cascade=orphan`: adopted.
-        belongs = "was made by somebody else"
-    elif (owner["kind"], owner["name"]) == (resource.key.kind.name, resource.key.name):
-        message = f"Deployment {name} belongs to a deleted {owner['kind']} of this name; waiting until it is gone."
-        return Problem(TERMINATING_PREDECESSOR, message)
-    else:
-        belongs = f"belongs to {owner['kind']} {owner['name']}"
-    return Problem(
-        NAME_CONFLICT,
-        f"Deployment {name} is needed for the workers, but it exists and {belongs}. Rename this "
-        f"{resource.key.kind.name} or remove that Deployment.",
-    )
-
-
-def controller_of(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the owner reference of an object's controller."""
-    owners: Iterable[Mapping[str, Any]] = obj["metadata"].get("ownerReferences") or ()
-    return next((owner for owner in owners if owner.get("controller")), None)
-
-
-def _looks_like_ours(resource: Resource, live: Object) -> bool:
-    labels = live["metadata"].get("labels") or {}
-    selects = live["spec"]["selector"].get("matchLabels")
-    return labels.get(MANAGED_BY) == FIELD_MANAGER and selects == selector_labels(resource.key)
+    children = plan_children(resource, observed.children)
+    return Plan(deployment(resource, marked), None, replicas, image, children=children)
 
 
 def missing_reference(

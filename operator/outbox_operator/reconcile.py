@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+DEPLOYMENT: Final = "Deployment"
 Clock = Callable[[], datetime]
 
 _LOOK_AGAIN: Final = ((120.0, 3.0), (900.0, 10.0), (float("inf"), 30.0))
@@ -40,8 +41,8 @@ class Reconciler:
         self._api = api
         self._instance = instance
         self._clock = clock
-        self._known: set[Key] = set()
-        """Resources whose Deployment was there when it was last looked at."""
+        self._known: dict[Key, frozenset[str]] = {}
+        """Kinds of children that each resource had when it was last looked at."""
 
     async def __call__(self, key: Key) -> float | None:
         """Reconcile and return the seconds after which to look again, or None."""
@@ -65,12 +66,13 @@ class Reconciler:
         applied = self._drift(key, await apply_plan(self._api, planned, observed.deployment))
         pods = await observe_pods(self._api, resource, applied.deployment)
         now = self._clock()
-        outcome = Outcome(applied.deployment, now, pods, applied.refused)
+        refused = tuple(child.refused for child in applied.children if child.refused is not None)
+        outcome = Outcome(applied.deployment, now, pods, applied.refused, refused)
         present = obj.get("status")
         wanted = stamp(status(resource, planned, outcome), present, now)
         written = await self._report(resource, applied, present, wanted)
         if is_settled(planned, outcome):
-            return ("success" if written or applied.changed else "noop"), None
+            return ("success" if written or applied.wrote else "noop"), None
         return "requeue", self._look_again(wanted)
 
     async def _report(self, resource: Resource, applied: Applied, present: Object | None, wanted: Object) -> bool:
@@ -86,14 +88,20 @@ class Reconciler:
         return written
 
     def _drift(self, key: Key, applied: Applied) -> Applied:
-        """Count what was put back; a Deployment made for a resource that had one was deleted by somebody."""
-        if applied.created and key in self._known:
-            applied = replace(applied, created=False, drift="it had been deleted")
-        if applied.drift is not None:
-            metrics.DRIFT_CORRECTIONS.labels(key.kind.name, "Deployment").inc()
-        if applied.deployment is not None:
-            self._known.add(key)
-        return applied
+        """Count what was put back; a child made for a resource that had one was deleted by somebody."""
+        known, deleted = self._known.get(key, frozenset()), "it had been deleted"
+        if applied.created and DEPLOYMENT in known:
+            applied = replace(applied, created=False, drift=deleted)
+        children = tuple(
+            replace(child, created=False, drift=deleted) if child.created and child.kind.name in known else child
+            for child in applied.children
+        )
+        for name, drift in ((DEPLOYMENT, applied.drift), *((child.kind.name, child.drift) for child in children)):
+            if drift is not None:
+                metrics.DRIFT_CORRECTIONS.labels(key.kind.name, name).inc()
+        present = {child.kind.name for child in children if child.live is not None}
+        self._known[key] = frozenset(present | ({DEPLOYMENT} if applied.deployment is not None else set()))
+        return replace(applied, children=children)
 
     def _look_again(self, wanted: Object) -> float:
         condition = condition_of(wanted, READY)
@@ -102,5 +110,5 @@ class Reconciler:
         return next(delay for limit, delay in _LOOK_AGAIN if lasted < limit)
 
     def _forget(self, key: Key) -> None:
-        self._known.discard(key)
+        self._known.pop(key, None)
         metrics.forget_resource(key)

@@ -39,7 +39,9 @@ class Outcome:
     now: datetime
     pods: Sequence[Mapping[str, Any]] = ()
     refused: Problem | None = None
-    """Why the API server refused the plan."""
+    """Why the API server refused the Deployment."""
+    refused_children: tuple[Problem, ...] = ()
+    """Why the API server refused objects beside it."""
 
 
 def status(resource: Resource, plan: Plan, outcome: Outcome) -> Object:
@@ -84,6 +86,7 @@ def ready(resource: Resource, plan: Plan, outcome: Outcome) -> Condition:
     if plan.desired_replicas == 0:
         return Condition(api.READY, "True", api.SCALED_TO_ZERO, "No workers are wanted: spec.replicas is 0.")
     problem = None if _is_complete(plan, outcome.deployment) else _trouble(resource, outcome)
+    problem = problem or children_problem(plan, outcome)
     if problem is not None:
         return Condition(api.READY, "False", problem.reason, problem.message + _still_running(counts))
     if _is_observed(outcome.deployment) and counts.available >= plan.desired_replicas:
@@ -144,7 +147,13 @@ def stamp(new: Object, old: Mapping[str, Any] | None, now: datetime) -> Object:
 def is_settled(plan: Plan, outcome: Outcome) -> bool:
     """Tell whether nothing is expected to change by itself; if not, `reconcile` looks again soon."""
     blocked = plan.conflict or outcome.refused or plan.unresolved
-    return not blocked and _is_complete(plan, outcome.deployment)
+    return not blocked and not children_problem(plan, outcome) and _is_complete(plan, outcome.deployment)
+
+
+def children_problem(plan: Plan, outcome: Outcome) -> Problem | None:
+    """Return why an object beside the Deployment is not as it should be, or None."""
+    conflicts = (child.conflict for child in plan.children if child.conflict is not None)
+    return next(iter((*conflicts, *outcome.refused_children)), None)
 
 
 def needs_pods(deployment: Mapping[str, Any] | None) -> bool:

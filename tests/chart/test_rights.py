@@ -16,6 +16,7 @@ NEEDED = {
     "publishers/finalizers.djangooutbox.io": {"update"},
     "subscriptions/finalizers.djangooutbox.io": {"update"},
     "deployments.apps": {"get", "list", "watch", "create", "patch"},
+    "poddisruptionbudgets.policy": {"get", "create", "patch", "delete"},
     "pods.": {"list"},
     "secrets.": {"get"},
     "configmaps.": {"get"},

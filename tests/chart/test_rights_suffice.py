@@ -47,7 +47,7 @@ RESOURCES = {
             "apiVersion": "djangooutbox.io/v1alpha1",
             "kind": "Subscription",
             "metadata": {"name": "billing"},
-            "spec": {**WORKERS, **CONSUMES},
+            "spec": {**WORKERS, **CONSUMES, "replicas": 2},
         },
     ],
 }
@@ -59,6 +59,9 @@ REQUESTS = {
     ("PATCH", "subscriptions"),
     ("GET", "deployments"),
     ("PATCH", "deployments"),
+    ("GET", "poddisruptionbudgets"),
+    ("PATCH", "poddisruptionbudgets"),
+    ("DELETE", "poddisruptionbudgets"),
     ("GET", "pods"),
     ("GET", "secrets"),
     ("GET", "configmaps"),
@@ -145,12 +148,15 @@ def test_the_operator_does_all_its_work_with_the_rights_it_is_given_for(
 
 
 def _exercise(cluster: Installed, operator: Operator) -> None:
-    """Have the operator create, tell, and put back."""
+    """Have the operator create, tell, put back, and remove."""
     _await(operator, "the Deployments of the workers", lambda: _deployments(cluster) == {"orders-pub", "billing-sub"})
     _await(operator, "conditions in the status", lambda: _all_have_conditions(cluster))
     _await(operator, "an Event", lambda: cluster.get("events", "-n", "shop"))
     cluster.api.kubectl("delete", "deployment", "orders-pub", "-n", "shop")
     _await(operator, "the Deployment again", lambda: "orders-pub" in _deployments(cluster))
+    _await(operator, "a PodDisruptionBudget", lambda: cluster.get("poddisruptionbudgets", "-n", "shop"))
+    cluster.api.kubectl("scale", "obsub", "billing", "-n", "shop", "--replicas=1")
+    _await(operator, "its removal", lambda: not cluster.get("poddisruptionbudgets", "-n", "shop"))
 
 
 def test_without_the_rights_the_log_says_which_one_is_missing(cluster: Installed, tmp_path: Path) -> None:

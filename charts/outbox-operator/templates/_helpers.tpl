@@ -64,6 +64,10 @@ What the operator may do where its resources live: exactly the calls it makes.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch]
+# Read by name beside each Deployment, removed when no longer wanted.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, create, patch, delete]
 # Why a worker does not start is told by its pods.
 - apiGroups: [""]
   resources: [pods]

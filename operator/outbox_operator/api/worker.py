@@ -21,6 +21,14 @@ class WorkloadRef:
 
 
 @dataclass(frozen=True)
+class DisruptionBudget:
+    """How many workers a node drain may stop at once."""
+
+    policy: Literal["Auto", "Disabled"]
+    max_unavailable: int | str
+
+
+@dataclass(frozen=True)
 class WorkerSpec:
     """How workers run, whatever they do."""
 
@@ -43,6 +51,7 @@ class WorkerSpec:
     revision_history_limit: int
     termination_grace_period_seconds: int
     restart_policy: Literal["OnConfigChange", "Never"]
+    disruption_budget: DisruptionBudget
     metrics_port: int
     template: Mapping[str, Any]
 
@@ -55,6 +64,7 @@ class WorkerSpec:
 def parse_worker(spec: Mapping[str, Any]) -> WorkerSpec:
     """Read the shared fields; the API server has validated them, missing defaults are filled in here."""
     reference = spec.get("workloadRef")
+    budget = spec.get("podDisruptionBudget", {})
     return WorkerSpec(
         image=spec.get("image"),
         workload_ref=WorkloadRef(reference["name"], reference.get("container")) if reference else None,
@@ -75,6 +85,7 @@ def parse_worker(spec: Mapping[str, Any]) -> WorkerSpec:
         revision_history_limit=spec.get("revisionHistoryLimit", 3),
         termination_grace_period_seconds=spec.get("terminationGracePeriodSeconds", 120),
         restart_policy=spec.get("restartPolicy", "OnConfigChange"),
+        disruption_budget=DisruptionBudget(budget.get("policy", "Auto"), budget.get("maxUnavailable", 1)),
         metrics_port=spec.get("metrics", {}).get("port", DEFAULT_METRICS_PORT),
         template=spec.get("template", {}),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from outbox_operator.api.resource import GROUP, VERSION, Resource
-from outbox_operator.build.hashes import spec_digest
-from outbox_operator.build.labels import object_labels, selector_labels
-from outbox_operator.build.names import SPEC_HASH_ANNOTATION, deployment_name
+from outbox_operator.build.child import child
+from outbox_operator.build.labels import selector_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from outbox_operator.api.resource import Resource
 
 
 def deployment(resource: Resource, template: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,19 +26,7 @@ def deployment(resource: Resource, template: Mapping[str, Any]) -> dict[str, Any
         "revisionHistoryLimit": worker.revision_history_limit,
         "template": copy.deepcopy(dict(template)),
     }
-    obj: dict[str, Any] = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": deployment_name(resource.key),
-            "namespace": resource.key.namespace,
-            "labels": object_labels(resource.key),
-            "ownerReferences": [owner_reference(resource)],
-        },
-        "spec": spec,
-    }
-    obj["metadata"]["annotations"] = {SPEC_HASH_ANNOTATION: spec_digest(obj)}
-    return obj
+    return child(resource, "apps/v1", "Deployment", spec)
 
 
 def desired_replicas(resource: Resource) -> int:
@@ -57,15 +45,3 @@ def strategy(resource: Resource) -> dict[str, Any]:
         return {"type": "Recreate"}
     rolling = {"maxSurge": 1, "maxUnavailable": 0, **wanted.get("rollingUpdate", {})}
     return {"type": "RollingUpdate", "rollingUpdate": rolling}
-
-
-def owner_reference(resource: Resource) -> dict[str, Any]:
-    """Return the reference that lets garbage collection take the Deployment along with its resource."""
-    return {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": resource.key.kind.name,
-        "name": resource.key.name,
-        "uid": resource.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }

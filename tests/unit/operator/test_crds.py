@@ -89,7 +89,9 @@ def test_what_both_kinds_share_is_the_same_in_both() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_the_defaults_of_the_operator_are_those_of_the_schema(kind: Kind) -> None:
     defaults = {name: field["default"] for name, field in spec(kind.plural).items() if "default" in field}
-    defaults["metrics"] = {"port": spec(kind.plural)["metrics"]["properties"]["port"]["default"]}
+    for name in [name for name, default in defaults.items() if default == {}]:
+        inner = spec(kind.plural)[name]["properties"].items()
+        defaults[name] = {field: schema["default"] for field, schema in inner if "default" in schema}
     shared = {name: value for name, value in defaults.items() if name not in ONLY_SUBSCRIPTION}
     assert parse_worker({}) == parse_worker(shared)
 

@@ -18,6 +18,7 @@ from outbox_operator.errors import (
     GoneError,
     InvalidError,
     KubeError,
+    UnknownKindError,
     UnreachableError,
 )
 from outbox_operator.kube import DEPLOYMENTS, Api, Type
@@ -40,8 +41,10 @@ class Client:
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
         self.requests: list[tuple[str, str]] = []
+        self.bodies: list[Any] = []
 
-    async def param_serialize(self, verb: str, url: str, **_: Any) -> tuple[str, str]:
+    async def param_serialize(self, verb: str, url: str, *, body: Any, **_: Any) -> tuple[str, str]:
+        self.bodies.append(body)
         return verb, url
 
     async def call_api(self, verb: str, url: str) -> Response:
@@ -82,6 +85,29 @@ async def test_each_answer_has_its_error_with_the_words_of_the_server(status: in
 async def test_reading_what_does_not_exist_gives_none() -> None:
     found, _ = api((404, {"message": "not found"}))
     assert await found.get(DEPLOYMENTS, "shop", "orders-pub") is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"404 page not found\n", {"message": "the server could not find the requested resource", "details": {}}],
+    ids=["no such group", "no such kind in the group"],
+)
+async def test_a_kind_that_is_not_installed_is_told_from_an_object_that_does_not_exist(answer: Any) -> None:
+    found, _ = api((404, answer), (404, {"message": "not found", "details": {"name": "orders-pub"}}))
+    with pytest.raises(UnknownKindError):
+        await found.get_of_known_kind(DEPLOYMENTS, "shop", "orders-pub")
+    assert await found.get_of_known_kind(DEPLOYMENTS, "shop", "orders-pub") is None
+
+
+async def test_deleting_names_the_very_object_and_one_that_is_gone_is_no_error() -> None:
+    found, client = api((200, {}), (404, {"details": {"name": "orders-pub"}}), (409, {"message": "another uid"}))
+    obj = {"metadata": {**DEPLOYMENT["metadata"], "uid": "u"}}
+    await found.delete(DEPLOYMENTS, obj)
+    await found.delete(DEPLOYMENTS, obj)
+    with pytest.raises(ConflictError, match="another uid"):
+        await found.delete(DEPLOYMENTS, obj)
+    assert client.requests[0] == ("DELETE", "/apis/apps/v1/namespaces/shop/deployments/orders-pub")
+    assert client.bodies[0]["preconditions"] == {"uid": "u"}
 
 
 @pytest.mark.parametrize(
