@@ -1,6 +1,7 @@
 """Find the function that a dotted path names, or say exactly why that fails and what to do about it.
 
-Used by ``subscribe``. What it says ends up as the last line of a container that could not start.
+Used by ``subscribe``, ``outbox check`` and ``outbox preflight``. What it says ends up as the last line of a container
+that could not start.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from django_outbox.batching import batching_of
 from django_outbox.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -32,6 +34,20 @@ def import_callback(path: str) -> Callback:
         raise _error(path, f"Module '{module_path}' has no attribute '{name}'.", advice) from error
     _check_callable(path, callback)
     return callback  # type: ignore[no-any-return]
+
+
+def signature_problem(path: str, callback: Callback) -> str | None:
+    """Tell why the callback cannot be called with one argument; what has no signature has the benefit of the doubt."""
+    try:
+        signature = inspect.signature(callback)
+    except (TypeError, ValueError):
+        return None
+    try:
+        signature.bind(object())
+    except TypeError as error:
+        what = "a payload" if batching_of(callback) is None else "a list of payloads"
+        return f"'{path}{signature}' cannot be called with {what}: {error}. Let it take exactly one argument."
+    return None
 
 
 def _import_module(path: str, module_path: str) -> ModuleType:

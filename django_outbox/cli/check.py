@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from django_outbox import checks
 from django_outbox.batching import batching_of
-from django_outbox.callbacks import import_callback
+from django_outbox.callbacks import import_callback, signature_problem
 from django_outbox.cli import FINE, WRONG_USAGE
 from django_outbox.cli.arguments import add_json
 from django_outbox.exceptions import ConfigurationError
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from django_outbox.batching import Batching
     from django_outbox.cli.output import Output
-    from django_outbox.subscription import Callback
 
 HELP = "import a callback and hold it to what `subscribe` needs"
 
@@ -49,7 +47,7 @@ def _look_at(path: str) -> tuple[str | None, Batching | None]:
         callback = import_callback(path)
     except ConfigurationError as error:
         return " ".join(str(error).split()), None
-    return _signature_problem(path, callback), batching_of(callback)
+    return signature_problem(path, callback), batching_of(callback)
 
 
 def _batch(batching: Batching | None) -> dict[str, float] | None:
@@ -60,17 +58,3 @@ def _in_words(batching: Batching | None) -> str:
     if batching is None:
         return ""
     return f", {batching.most} messages at a time, of which the first waits {batching.seconds:g} s for the others"
-
-
-def _signature_problem(path: str, callback: Callback) -> str | None:
-    """Tell why the callback cannot be called with one argument; what has no signature has the benefit of the doubt."""
-    try:
-        signature = inspect.signature(callback)
-    except (TypeError, ValueError):
-        return None
-    try:
-        signature.bind(object())
-    except TypeError as error:
-        what = "a payload" if batching_of(callback) is None else "a list of payloads"
-        return f"'{path}{signature}' cannot be called with {what}: {error}. Let it take exactly one argument."
-    return None

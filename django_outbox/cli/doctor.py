@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 from django_outbox import doctor
 from django_outbox.cli import FINE, WRONG_USAGE
 from django_outbox.cli.arguments import add_database, add_json, database_from
-from django_outbox.cli.output import WIDTH
+from django_outbox.cli.findings import as_documents, print_finding, stomp_is_quiet
 from django_outbox.doctor import Level
 from django_outbox.subscription import Subscription
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterator
 
     from django_outbox.cli.output import Output
-    from django_outbox.doctor import Finding
 
 HELP = "prove settings, database and broker, and say what to do"
-
-_INDENT = 6
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -54,44 +47,15 @@ def run(options: dict[str, Any], out: Output) -> int:
         Subscription.create(_nothing, destination, queue) for destination, queue in options["subscription"]
     ]
     findings = []
-    with _stomp_is_quiet():
+    with stomp_is_quiet():
         for finding in doctor.examine(using, options["destination"], subscriptions):
             findings.append(finding)
-            _print(finding, out)
+            print_finding(finding, out)
     counts = {level: sum(finding.level is level for finding in findings) for level in Level}
     out.line()
     out.line(f"{counts[Level.OK]} ok, {counts[Level.WARN]} to look at, {counts[Level.FAIL]} failed.")
-    out.document(
-        {
-            "ok": not counts[Level.FAIL],
-            "checks": [
-                {"name": one.name, "level": one.level, "message": one.message, "advice": one.advice} for one in findings
-            ],
-        }
-    )
+    out.document({"ok": not counts[Level.FAIL], "checks": as_documents(findings)})
     return WRONG_USAGE if counts[Level.FAIL] else FINE
-
-
-def _print(finding: Finding, out: Output) -> None:
-    first = f"{finding.level:<{_INDENT}}{finding.name}: {finding.message}"
-    lines = textwrap.wrap(first, WIDTH, subsequent_indent=" " * _INDENT, break_on_hyphens=False)
-    if finding.advice:
-        indent = " " * _INDENT
-        lines += textwrap.wrap(f"To do: {finding.advice}", WIDTH, initial_indent=indent, subsequent_indent=indent)
-    for line in lines:
-        out.line(line)
-
-
-@contextlib.contextmanager
-def _stomp_is_quiet() -> Iterator[None]:
-    """Keep stomp.py's tracebacks of connections that the broker closed out of the findings, which say why it did."""
-    logger = logging.getLogger("stomp.py")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _nothing(_payload: Any) -> None:

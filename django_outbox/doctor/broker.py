@@ -15,7 +15,7 @@ from stomp.listener import ConnectionListener
 
 from django_outbox import settings
 from django_outbox.doctor.findings import fail, ok, sentence, warn
-from django_outbox.exceptions import BrokerError, BrokerRefused, ConfigurationError
+from django_outbox.exceptions import BrokerError, BrokerRefused, BrokerUnavailable, ConfigurationError
 from django_outbox.transport.stomp import describe_error, open_connection
 
 if TYPE_CHECKING:
@@ -70,6 +70,19 @@ class Ear(ConnectionListener):  # type: ignore[misc]
             return "SILENCE", {}, "the broker did not answer in time"
 
 
+def login() -> Finding:
+    """Log in and out: does a broker let this user in? One that does not answer is a warning."""
+    ear = Ear()
+    try:
+        opened = open_connection("doctor", listener=ear)
+    except BrokerUnavailable as error:
+        return warn("broker", sentence(error), _advice_for(error))
+    except (BrokerError, ConfigurationError) as error:
+        return fail("broker", sentence(error), _advice_for(error))
+    opened.close(timeout=1.0)
+    return _let_in(opened, ear)
+
+
 def examine() -> Iterator[Finding]:
     """Yield what is found; nothing is asked of a broker that lets nobody in."""
     yield from _hosts()
@@ -80,14 +93,18 @@ def examine() -> Iterator[Finding]:
         yield fail("broker", sentence(error), _advice_for(error))
         return
     try:
-        server = ear.greeting.get("server", "a broker that does not tell its name")
-        user, vhost = settings.DEFAULT_STOMP_USERNAME, settings.DEFAULT_STOMP_VHOST
-        yield ok("broker", f"{server} at {opened.host} accepts {user!r} on the virtual host {vhost!r}.")
+        yield _let_in(opened, ear)
         yield _tls(opened)
         yield _heartbeats(ear)
         yield _round_trip(opened, ear)
     finally:
         opened.close()
+
+
+def _let_in(opened: OpenConnection, ear: Ear) -> Finding:
+    server = ear.greeting.get("server", "a broker that does not tell its name")
+    user, vhost = settings.DEFAULT_STOMP_USERNAME, settings.DEFAULT_STOMP_VHOST
+    return ok("broker", f"{server} at {opened.host} accepts {user!r} on the virtual host {vhost!r}.")
 
 
 def own_queue(dialect: Dialect, name: str) -> tuple[str, dict[str, str]]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, connections, transaction
 from django.db import Error as DatabaseTrouble
-from django.db.migrations.executor import MigrationExecutor
 
 from django_outbox import inbox
 from django_outbox.doctor.findings import fail, ok, sentence, warn
+from django_outbox.doctor.migrations import APP_LABEL, pending_of
 from django_outbox.outbox import published_model
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from django_outbox.doctor.findings import Finding
 
-APP_LABEL = "django_outbox_pattern"
 # Times in rows are of this machine, leases and retries of the database.
 TOLERATED_SECONDS = 5.0
 
@@ -60,9 +59,7 @@ def _models() -> tuple[type[Model], type[Model]]:
 
 def _migrations(connection: BaseDatabaseWrapper) -> Finding:
     try:
-        executor = MigrationExecutor(connection)
-        targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] == APP_LABEL]
-        missing = [migration.name for migration, _backwards in executor.migration_plan(targets)]
+        missing = [name.partition(".")[2] for name in pending_of(connection, APP_LABEL)]
     except DatabaseError as error:
         return fail("migrations", f"They cannot be read: {sentence(error)}", "Run manage.py migrate.")
     if missing:

@@ -16,7 +16,7 @@ from stomp.exception import StompException
 from django_outbox import decorators, settings
 from django_outbox.doctor.broker import OWN_PREFIX, Ear
 from django_outbox.doctor.findings import fail, ok, sentence, warn
-from django_outbox.exceptions import BrokerError, ConfigurationError
+from django_outbox.exceptions import BrokerError, BrokerUnavailable, ConfigurationError
 from django_outbox.link import queue_is_there
 from django_outbox.transport.stomp import open_connection
 
@@ -52,6 +52,20 @@ def examine(destinations: Sequence[str], subscriptions: Sequence[Subscription]) 
             yield from _queues(subscription)
     except (BrokerError, ConfigurationError) as error:
         yield fail("queues", sentence(error), "See the findings on the broker above.")
+
+
+def examine_subscription(subscription: Subscription) -> Iterator[Finding]:
+    """Yield what is found of one subscription's queues; on RabbitMQ only."""
+    try:
+        problem = _why_not_to_ask()
+        if problem is not None:
+            yield problem
+            return
+        yield from _queues(subscription)
+    except BrokerUnavailable as error:
+        yield warn("queues", sentence(error), "The worker will wait for the broker.")
+    except (BrokerError, ConfigurationError) as error:
+        yield fail("queues", sentence(error), "")
 
 
 def _of_decorators() -> set[str]:

@@ -14,7 +14,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseTrouble
 
-from django_outbox.cli import UNREACHABLE, WRONG_USAGE, audit, check, dlq, doctor, purge, retry, status
+from django_outbox.cli import (
+    UNREACHABLE,
+    WRONG_USAGE,
+    audit,
+    await_migrations,
+    check,
+    dlq,
+    doctor,
+    preflight,
+    purge,
+    retry,
+    status,
+)
 from django_outbox.cli.arguments import OneLineParser, refuse
 from django_outbox.cli.output import Output
 from django_outbox.exceptions import BrokerError, BrokerRefused, OutboxError, SubscriptionRefused
@@ -30,6 +42,8 @@ SUBCOMMANDS = {
     "purge": purge,
     "doctor": doctor,
     "check": check,
+    "preflight": preflight,
+    "await-migrations": await_migrations,
 }
 
 

@@ -80,7 +80,15 @@ def test_every_subcommand_can_print_json_and_each_that_changes_something_can_onl
     parser = Command().create_parser("manage.py", "outbox")
     options = dict(_options(parser, ()))
     # The doctor rolls back and tidies up.
-    unchanging = {("status",), ("audit",), ("check",), ("doctor",), ("dlq", "list")}
+    unchanging = {
+        ("status",),
+        ("audit",),
+        ("check",),
+        ("doctor",),
+        ("preflight",),
+        ("await-migrations",),
+        ("dlq", "list"),
+    }
     assert {path for path, known in options.items() if "--json" not in known} == set()
     assert {path for path, known in options.items() if "--dry-run" not in known} == unchanging
 
