@@ -1,4 +1,4 @@
-"""Command line: `outbox-operator run`, or `python -m outbox_operator run`."""
+"""Command line: `outbox-operator run`, `plan` and `doctor`; or `python -m outbox_operator`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from outbox_operator.doctor.command import run_doctor
 from outbox_operator.errors import OperatorError
 from outbox_operator.logs import configure_logging
 from outbox_operator.main import run
@@ -20,21 +21,37 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and run; errors that people can act on are one line and exit code 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.execute(options)
+    except OperatorError as error:
+        sys.stderr.write(f"outbox-operator: {error}\n")
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="outbox-operator",
         description="Run the workers of Publishers and Subscriptions. Settings come from OUTBOX_OPERATOR_* variables.",
     )
     parser.add_argument("--version", action="version", version=operator_version())
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="run the operator until SIGTERM")
-    parser.parse_args(arguments)
-    try:
-        settings = load_settings(os.environ)
-        configure_logging(settings.log_level, settings.log_format)
-        return asyncio.run(run(settings))
-    except OperatorError as error:
-        sys.stderr.write(f"outbox-operator: {error}\n")
-        return 1
+    commands.add_parser("run", help="run the operator until SIGTERM").set_defaults(execute=_run)
+    doctor = commands.add_parser("doctor", help="tell whether the operator can do its work in this cluster")
+    doctor.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    doctor.set_defaults(execute=_doctor)
+    return parser
+
+
+def _run(_: argparse.Namespace) -> int:
+    settings = load_settings(os.environ)
+    configure_logging(settings.log_level, settings.log_format)
+    return asyncio.run(run(settings))
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    return asyncio.run(run_doctor(load_settings(os.environ), json_output=options.json))
 
 
 if __name__ == "__main__":

@@ -67,6 +67,16 @@ class Type:
         return "/".join(parts)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the API server said to a request that may be refused."""
+
+    status: int
+    headers: Mapping[str, str]
+    obj: Object | None
+    """None when the answer is no JSON object."""
+
+
 DEPLOYMENTS: Final = Type("apps", "v1", "deployments")
 PODS: Final = Type("", "v1", "pods")
 SECRETS: Final = Type("", "v1", "secrets")
@@ -183,6 +193,23 @@ class Api:
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": metadata["uid"]}}
         with contextlib.suppress(GoneError):
             await self._request("DELETE", type_, type_.path(metadata["namespace"], metadata["name"]), body=options)
+
+    async def ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Send a request whose refusal is an answer too.
+
+        Raises:
+            UnreachableError: there is no answer.
+        """
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                status, text, headers = await self._send(verb, path, body, "application/json")
+        except (aiohttp.ClientError, ApiException, TimeoutError, OSError) as error:
+            raise UnreachableError(f"{verb} {path}: no answer ({type(error).__name__}: {error})") from error
+        try:
+            obj = json.loads(text)
+        except ValueError:
+            obj = None
+        return Answer(status, headers, obj if isinstance(obj, dict) else None)
 
     async def reachable(self) -> None:
         """Raise an error unless the API server answers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
@@ -50,6 +51,15 @@ class PatientLock(LeaseLock):
 
     async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
         return await self._tried(super().update(name, namespace, updated_record))
+
+    def update_lease(self, record: LeaderElectionRecord, current: Any = None) -> Any:
+        """Return the Lease's spec with its times in UTC; the inherited method writes local time as if it were that."""
+        spec = super().update_lease(record, current)
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        if record.acquire_time == record.renew_time:
+            spec.acquire_time = now
+        spec.renew_time = now
+        return spec
 
     async def release(self) -> None:
         """Give the lead up at once, so that nobody has to wait for the Lease to run out."""

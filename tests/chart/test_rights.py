@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from outbox_operator.rights import LEASE_RIGHTS, RIGHTS
 from tests.chart.rendering import NAMESPACE, Manifest, of_kind, one, render
 
 NAMESPACED = {"watchNamespaces": ["shop", "billing"]}
@@ -31,6 +32,15 @@ def _granted(role: Manifest) -> dict[str, set[str]]:
             for resource in rule["resources"]:
                 found.setdefault(f"{resource}.{group}", set()).update(rule["verbs"])
     return found
+
+
+def test_the_doctor_asks_for_what_is_granted() -> None:
+    asked: dict[str, set[str]] = {}
+    for right in RIGHTS:
+        asked.setdefault(f"{right.resource}.{right.group}", set()).update(right.verbs)
+    assert asked == NEEDED
+    on_leases = {verb for right in LEASE_RIGHTS for verb in right.verbs}
+    assert on_leases == _granted(_named(render(), "Role", "outbox-operator-leader")[0])["leases.coordination.k8s.io"]
 
 
 def _named(manifests: list[Manifest], kind: str, name: str) -> list[Manifest]:
