@@ -80,3 +80,34 @@ What the operator may do where its resources live: exactly the calls it makes.
   resources: [events]
   verbs: [create]
 {{- end -}}
+
+{{/*
+The settings of the operator, for its pods and for the pod of `helm test`.
+*/}}
+{{- define "outbox-operator.env" -}}
+- name: OUTBOX_OPERATOR_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: OUTBOX_OPERATOR_POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: OUTBOX_OPERATOR_WATCH_NAMESPACES
+  value: {{ join "," .Values.watchNamespaces | quote }}
+- name: OUTBOX_OPERATOR_LEADER_ELECTION
+  value: {{ .Values.leaderElection.enabled | quote }}
+- name: OUTBOX_OPERATOR_LEASE_NAME
+  value: {{ include "outbox-operator.fullname" . }}
+- name: OUTBOX_OPERATOR_PORT
+  value: "8080"
+- name: OUTBOX_OPERATOR_RESYNC_SECONDS
+  value: {{ .Values.resyncSeconds | quote }}
+- name: OUTBOX_OPERATOR_LOG_LEVEL
+  value: {{ .Values.log.level | quote }}
+- name: OUTBOX_OPERATOR_LOG_FORMAT
+  value: {{ .Values.log.format | quote }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
