@@ -16,7 +16,7 @@ _FRAMES = ("sending frame", "received frame")
 _COMMAND = re.compile(r"\w{3,}")
 _LOGINS = frozenset({"CONNECT", "STOMP"})
 # Said when the broker and we close at the same moment: nobody can do anything about it, and nothing is wrong.
-_PARTING = ("unable to issue SHUT_RDWR", "unable to close socket")
+_PARTING = ("unable to issue shut_rdwr", "unable to close socket")
 
 
 class _FramesInShort(logging.Filter):
@@ -24,10 +24,12 @@ class _FramesInShort(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Cut the record down; what is said at parting is kept at DEBUG only."""
-        if isinstance(record.msg, str) and record.msg.startswith(_PARTING):
+        # Releases differ in how they spell the first letter.
+        said = record.msg.lower() if isinstance(record.msg, str) else ""
+        if said.startswith(_PARTING):
             record.levelno, record.levelname = logging.DEBUG, logging.getLevelName(logging.DEBUG)
             return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
-        if isinstance(record.msg, str) and record.msg.startswith(_FRAMES) and isinstance(record.args, tuple):
+        if said.startswith(_FRAMES) and isinstance(record.args, tuple):
             found = _COMMAND.search(str(record.args[0])) if record.args else None
             command = found.group() if found else "?"
             if command in _LOGINS or not settings.LOG_MESSAGE_BODIES:

@@ -31,15 +31,16 @@ def _logged(caplog: pytest.LogCaptureFixture, **configured: Any) -> str:
 
 def test_a_passcode_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
     said = _logged(caplog, LOG_MESSAGE_BODIES=True)
-    assert "sending frame: STOMP" in said
+    assert "ending frame: STOMP" in said
     assert "secret" not in said
     assert "word" not in said
 
 
 def test_frames_are_named_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     said = _logged(caplog)
-    assert "sending frame: SEND" in said
-    assert "received frame: MESSAGE" in said
+    # Without the first letter, which some releases write large.
+    assert "ending frame: SEND" in said
+    assert "eceived frame: MESSAGE" in said
     assert "Ada" not in said
     assert "salary" not in said
 
