@@ -283,11 +283,12 @@ class StompTransport:
         """Write the frames; return why that stopped halfway, None when it did not."""
         if self._open is None:
             return Unsettled.CONNECTION_LOST, "there is no connection to the broker"
+        dialect = self.dialect
         for message in messages:
             if patience.left() <= 0:
                 return Unsettled.TIMEOUT, "the broker takes messages too slowly"
             try:
-                self._write(self._open.connection, message)
+                self._write(self._open.connection, message, dialect)
             except BlockingIOError:
                 return Unsettled.TIMEOUT, "the broker has stopped reading, as it does when memory or disk run out"
             except (StompException, OSError, AttributeError) as error:
@@ -301,7 +302,7 @@ class StompTransport:
         words = report.detail or f"the connection to the broker was lost: {error or type(error).__name__}"
         return Unsettled.CONNECTION_LOST, words
 
-    def _write(self, connection: Any, message: Outgoing) -> None:
+    def _write(self, connection: Any, message: Outgoing, dialect: Dialect) -> None:
         self._written.add(message.key)
         problem = unsendable(message.headers, message.destination)
         if problem is not None:
@@ -311,7 +312,8 @@ class StompTransport:
         receipt = f"{self._generation}-{self._serial}"
         headers = {name: value for name, value in message.headers.items() if name not in _FRAME_HEADERS}
         self._book.expect(receipt, message.key)
-        headers = {**self._declared.headers(message.destination), **headers, "receipt": receipt}
+        needed = {**dialect.send_headers(message.destination), **self._declared.headers(message.destination)}
+        headers = {**needed, **headers, "receipt": receipt}
         connection.send(message.destination, message.body, headers=headers)
 
 
@@ -323,6 +325,8 @@ def unsendable(headers: Mapping[str, str], destination: str = "/") -> str | None
     for name, value in {**headers, "destination": destination}.items():
         if name == "destination" and not value:
             return "the destination is empty"
+        if name == "transaction":
+            return "the header 'transaction' is STOMP's own: the broker would wait for the end of one that nobody began"
         if not name or any(character in name for character in "\r\n:\0"):
             return f"the header name {name!r} is empty or holds a colon, a line break or NUL"
         if "\0" in value:

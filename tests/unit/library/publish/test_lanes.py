@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from django_outbox.dialects import Dialect
 from django_outbox.transport.base import Outgoing, Patience
 from django_outbox.transport.lanes import Lanes
 from django_outbox.transport.publishing import StompTransport
@@ -68,6 +69,8 @@ class _Frame:
 
 
 class _Open:
+    dialect = Dialect()
+
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
