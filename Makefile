@@ -8,8 +8,8 @@ READY  := $(VENV)/.ready
 RIG    := $(PY) -m tests.rig
 
 .DEFAULT_GOAL := help
-.PHONY: help setup apt demo demo-down cluster-up cluster-down servers-up servers-down test test-fast test-cluster test-e2e \
-        chaos chaos-cluster chaos-peer bench \
+.PHONY: help setup apt demo demo-down cluster-up cluster-down servers-up servers-down test test-fast test-versions test-cluster \
+        test-e2e chaos chaos-cluster chaos-peer bench \
         fmt lint types verify generate wheel clean
 
 help:  ## Show this list
@@ -48,11 +48,14 @@ servers-up: apt  ## Start RabbitMQ and PostgreSQL on this machine, for work on t
 servers-down: $(READY)  ## Stop them
 	@$(RIG) servers down
 
-test: apt  ## All tiers: unit, contract, integration, chart, cluster, e2e
+test: apt  ## All tiers: unit, contract, integration, other versions, chart, cluster, e2e
 	@$(PY) -m tests.all
 
 test-fast: $(READY)  ## Unit tests only
 	@$(PY) -m pytest tests/unit
+
+test-versions: apt  ## What versions matter to, on the oldest and the newest of Django and stomp.py
+	@$(PY) -m tests.versions
 
 test-cluster: apt  ## The operator against a real API server
 	@$(RIG) build && $(PY) -m pytest tests/chart tests/cluster

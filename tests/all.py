@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests import versions
 from tests.recap import recap
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
     started = time.monotonic()
     build = _start_build()
     shutil.rmtree(REPORTS, ignore_errors=True)
-    codes = [_pytest(LOCAL_TIERS, arguments)]
+    codes = [_pytest(LOCAL_TIERS, arguments), _other_versions(arguments)]
     if _build_succeeded(build):
         codes.append(_pytest(CLUSTER_TIERS, arguments))
     else:
@@ -73,6 +74,12 @@ def _pytest(tiers: tuple[str, ...], arguments: list[str]) -> int:
     if ended.returncode:
         FAILED[report] = ended.returncode
     return ended.returncode
+
+
+def _other_versions(arguments: list[str]) -> int:
+    failed = versions.failures(arguments)
+    FAILED.update(failed)
+    return max(failed.values(), default=0)
 
 
 def _print_recap() -> None:
