@@ -15,10 +15,13 @@ from outbox_operator.api.conditions import (
     CONTAINER_CANNOT_START,
     CRASH_LOOPING,
     IMAGE_PULL_FAILED,
+    PREVIOUS_WORKER_STOPPING,
     UNSCHEDULABLE,
     WORKERS_NOT_READY,
     Problem,
 )
+from outbox_operator.gates import gate_problem
+from outbox_operator.wording import last_words, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -48,8 +51,6 @@ _CANNOT_START_REASONS: Final = frozenset(
 _CONTAINER_STARTING: Final = frozenset({"ContainerCreating", "PodInitializing", ""})
 _READY_GRACE_SECONDS: Final = 30.0
 """A worker that has just started is given this long to connect before it counts as not ready."""
-_MAX_LINES: Final = 3
-_MAX_TEXT: Final = 700
 _EXIT_CODES: Final[Mapping[int, str]] = {
     0: "ended although nobody asked it to",
     1: "ended with exit code 1",
@@ -74,7 +75,11 @@ def diagnose(resource: Resource, pods: Iterable[Mapping[str, Any]], now: datetim
 
     Looks at the newest pods first: while a roll is stuck, they are the ones to explain it.
     """
+    pods = list(pods)
     present = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    stopping = [pod for pod in pods if pod["metadata"].get("deletionTimestamp")]
+    if resource.ordered and stopping:
+        return _waits_for(resource, stopping[0])
     newest_first = sorted(present, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
     found = [finding for pod in newest_first for finding in _findings(resource, pod, now)]
     return min(found, key=lambda finding: finding.rank).problem if found else None
@@ -82,7 +87,12 @@ def diagnose(resource: Resource, pods: Iterable[Mapping[str, Any]], now: datetim
 
 def _findings(resource: Resource, pod: Mapping[str, Any], now: datetime) -> Iterator[Finding]:
     status = pod.get("status", {})
-    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+    for container in status.get("initContainerStatuses", ()):
+        problem = gate_problem(resource, pod, container, now)
+        finding = Finding(2, problem) if problem else _of_container(resource, pod, container)
+        if finding is not None:
+            yield finding
+    for container in status.get("containerStatuses", ()):
         finding = _of_container(resource, pod, container) or _of_running(pod, container, now)
         if finding is not None:
             yield finding
@@ -124,7 +134,7 @@ def _counts_as_crash(container: Mapping[str, Any], ended: Mapping[str, Any]) -> 
 
 
 def _image_pull(pod: Mapping[str, Any], container: Mapping[str, Any], waiting: Mapping[str, Any]) -> Problem:
-    said = _sentence(waiting.get("message") or waiting["reason"])
+    said = sentence(waiting.get("message") or waiting["reason"])
     return Problem(
         IMAGE_PULL_FAILED,
         f"Image {_image(pod, container)} cannot be pulled: {said} Check the name and tag, that the registry is "
@@ -133,7 +143,7 @@ def _image_pull(pod: Mapping[str, Any], container: Mapping[str, Any], waiting: M
 
 
 def _cannot_start(pod: Mapping[str, Any], container: Mapping[str, Any], waiting: Mapping[str, Any]) -> Problem:
-    said = _sentence(waiting.get("message") or waiting["reason"])
+    said = sentence(waiting.get("message") or waiting["reason"])
     return Problem(
         CONTAINER_CANNOT_START,
         f"The node cannot start container {container['name']} of pod {_pod(pod)}: {said} Check command, env, "
@@ -157,9 +167,9 @@ def _crash(
     if resource.callback and _names_failed_import(said, resource.callback):
         fix = "Correct spec.callback, or use an image that has it."
         return Problem(
-            CALLBACK_NOT_IMPORTABLE, f"Callback {resource.callback} cannot be imported: {_sentence(said)} {fix}"
+            CALLBACK_NOT_IMPORTABLE, f"Callback {resource.callback} cannot be imported: {sentence(said)} {fix}"
         )
-    return Problem(CRASH_LOOPING, f"{text}: {_sentence(said)} {advice}" if said else f"{text}. {advice}")
+    return Problem(CRASH_LOOPING, f"{text}: {sentence(said)} {advice}" if said else f"{text}. {advice}")
 
 
 def _names_failed_import(said: str, callback: str) -> bool:
@@ -168,11 +178,20 @@ def _names_failed_import(said: str, callback: str) -> bool:
 
 
 def _unschedulable(pod: Mapping[str, Any], condition: Mapping[str, Any]) -> Problem:
-    said = _sentence(condition.get("message") or "no node fits")
+    said = sentence(condition.get("message") or "no node fits")
     return Problem(
         UNSCHEDULABLE,
         f"Pod {_pod(pod)} finds no node: {said} Lower resources.requests, add nodes, or change template (node "
         "selector, tolerations).",
+    )
+
+
+def _waits_for(resource: Resource, stopping: Mapping[str, Any]) -> Problem:
+    return Problem(
+        PREVIOUS_WORKER_STOPPING,
+        f"The worker waits until pod {_pod(stopping)}, which is being stopped, is gone: ordering Ordered never runs "
+        f"two. If its node {stopping.get('spec', {}).get('nodeName', '')} is lost for good, delete the Node or run "
+        f"`kubectl -n {resource.key.namespace} delete pod {_pod(stopping)} --force`.",
     )
 
 
@@ -183,26 +202,6 @@ def _not_ready(pod: Mapping[str, Any]) -> Problem:
         f"Pod {_pod(pod)} runs, but /readyz says that it cannot do its work; mostly the broker or the database cannot "
         f"be reached. See `kubectl -n {namespace} logs {_pod(pod)}`.",
     )
-
-
-def last_words(text: str) -> str:
-    """Return the last meaningful lines of a termination message: the error itself, without the traceback's frames."""
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    kept: list[str] = []
-    for line in reversed(lines):
-        if kept and (line[:1].isspace() or len(kept) >= _MAX_LINES):
-            break
-        kept.append(line.strip())
-        if re.match(r"^(\w+\.)*\w*(Error|Exception)\b", line):
-            break  # The line that names the error; what stands before it is the way there.
-    words = " | ".join(reversed(kept))
-    return words if len(words) <= _MAX_TEXT else f"…{words[-_MAX_TEXT + 1 :]}"
-
-
-def _sentence(text: str) -> str:
-    text = " ".join(text.split())
-    text = text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _image(pod: Mapping[str, Any], container: Mapping[str, Any]) -> str:

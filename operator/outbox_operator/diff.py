@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from outbox_operator.build.names import CONFIG_ANNOTATION, CONTAINER
+from outbox_operator.build.names import AWAIT_MIGRATIONS, CONFIG_ANNOTATION, CONTAINER, PREFLIGHT
 
 _ITEM_KEYS: Final = ("name", "mountPath", "containerPort", "uid", "key", "topologyKey", "ip")
 """Fields by which an item of a list is known, in the order they are tried."""
+_GATES: Final = frozenset({f"initContainers[{name}]" for name in (PREFLIGHT, AWAIT_MIGRATIONS)})
 _MAX_VALUE: Final = 80
 _SUFFIXES: Final[Mapping[str, Decimal]] = {
     "n": Decimal("1e-9"),
@@ -58,6 +59,8 @@ def explain_roll(new: Mapping[str, Any], old: Mapping[str, Any]) -> str | None:
     found = differences(new, old)
     if not found:
         return None
+    # The gates run what the worker runs: their own differences are told only where there is no other.
+    found = [difference for difference in found if not _GATES.intersection(difference.path)] or found
     first = min(found, key=_importance)
     others = len({_subject(difference) for difference in found}) - 1
     words = in_words(first)

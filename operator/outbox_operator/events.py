@@ -29,6 +29,7 @@ _QUIET = frozenset(
     {
         api_conditions.WORKERS_STARTING,
         api_conditions.TERMINATING_PREDECESSOR,
+        api_conditions.PREVIOUS_WORKER_STOPPING,
         api_conditions.STATE_SUSPENDED,
         api_conditions.SCALED_TO_ZERO,
     }

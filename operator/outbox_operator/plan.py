@@ -11,7 +11,7 @@ from outbox_operator.api.conditions import (
     Problem,
 )
 from outbox_operator.build.deployment import deployment, desired_replicas
-from outbox_operator.build.followed import follow
+from outbox_operator.build.followed import follow, followed_revision
 from outbox_operator.build.hashes import salted_digest
 from outbox_operator.build.names import CONFIG_ANNOTATION
 from outbox_operator.build.pod_template import pod_template, worker_container
@@ -58,6 +58,8 @@ class Plan:
     """What the resource refers to and does not exist."""
     children: tuple[Child, ...] = ()
     """What should become of the objects beside the Deployment."""
+    followed: tuple[str, str] | None = None
+    """Name and revision of the Deployment that is followed."""
 
     @property
     def held(self) -> bool:
@@ -94,16 +96,17 @@ def plan(resource: Resource, observed: Observed) -> Plan:
     conflict = deployment_conflict(resource, observed.deployment)
     unresolved = drafted.problem or missing_reference(resource, drafted.references, observed.config)
     replicas = desired_replicas(resource)
+    followed = None if drafted.problem else followed_revision(resource, observed.workload)
     template = drafted.template or (observed.deployment or {}).get("spec", {}).get("template")
     image = (worker_container(template) or {}).get("image") if template and not conflict else None
     if conflict or unresolved or drafted.template is None:
         scale_to = None if conflict else _scale_to(observed.deployment, replicas)
         # Without a Deployment of ours there is nothing for a child to be beside.
         children = () if conflict else plan_children(resource, observed.children)
-        return Plan(None, scale_to, replicas, image, conflict, unresolved, children)
+        return Plan(None, scale_to, replicas, image, conflict, unresolved, children, followed)
     marked = mark_config(resource, drafted, observed)
     children = plan_children(resource, observed.children)
-    return Plan(deployment(resource, marked), None, replicas, image, children=children)
+    return Plan(deployment(resource, marked), None, replicas, image, children=children, followed=followed)
 
 
 def missing_reference(

@@ -72,7 +72,12 @@ def status(resource: Resource, plan: Plan, outcome: Outcome) -> Object:
             for condition in found
         ],
     }
-    return {**fields, "image": plan.image} if plan.image else fields
+    if plan.image:
+        fields["image"] = plan.image
+    if plan.followed is not None:
+        name, revision = plan.followed
+        fields["workload"] = {"name": name, "revision": revision}
+    return fields
 
 
 def ready(resource: Resource, plan: Plan, outcome: Outcome) -> Condition:

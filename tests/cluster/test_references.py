@@ -89,6 +89,8 @@ class TestFollowing:
         served.kubectl("set", "image", f"deployment/{name}-web", "web=shop:2")
         served.wait("deployment", f"{name}-pub", "the new image of the application", image("shop:2"))
         assert served.wait_event(name, "RollingWorkers").startswith("Image changed from shop:1 to shop:2")
+        followed = {"name": f"{name}-web", "revision": "2"}
+        served.wait("obpub", name, "the revision", lambda found: found["status"].get("workload") == followed)
 
     def test_following_workers_is_refused(self, served: Cluster, name: str) -> None:
         served.apply(publisher(name, workloadRef={"name": f"{name}-sub"}), subscription(name))

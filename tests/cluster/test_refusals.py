@@ -49,6 +49,33 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         publisher("x", strategy={"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
         "rollingUpdate is only for strategy.type RollingUpdate",
     ),
+    "a rolling update that could not begin": (
+        publisher("x", strategy={"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0}}),
+        "maxSurge and maxUnavailable must not both be 0",
+    ),
+    "a budget of no worker": (
+        publisher("x", podDisruptionBudget={"maxUnavailable": 0}),
+        "maxUnavailable must be a number above 0 or a percentage",
+    ),
+    "a budget of no percent": (
+        publisher("x", podDisruptionBudget={"maxUnavailable": "0%"}),
+        "maxUnavailable must be a number above 0 or a percentage",
+    ),
+    "a check that does not exist": (publisher("x", preflight={"checks": ["Queues"]}), 'supported values: "Callback"'),
+    "a check twice": (publisher("x", preflight={"checks": ["Queue", "Queue"]}), "Duplicate value"),
+    "no check at all": (publisher("x", preflight={"checks": []}), "should have at least 1 items"),
+    "a policy for migrations that does not exist": (
+        publisher("x", migrations={"policy": "Run"}),
+        'supported values: "Ignore", "Wait"',
+    ),
+    "no time to wait for migrations": (
+        publisher("x", migrations={"policy": "Wait", "timeoutSeconds": 0}),
+        "greater than or equal to 1",
+    ),
+    "a spread that does not exist": (
+        publisher("x", topologySpread={"policy": "Even"}),
+        'supported values: "Auto", "Disabled"',
+    ),
     "a grace period below the drain limit": (
         subscription("x", terminationGracePeriodSeconds=90),
         "terminationGracePeriodSeconds must exceed 90",

@@ -35,6 +35,12 @@ FAULTS = [
     Fault(
         "callback-absent",
         {"callback": "billing.callbacks.no_such_function"},
+        "PreflightFailed",
+        ("billing.callbacks", "no_such_function"),
+    ),
+    Fault(
+        "callback-unchecked",
+        {"callback": "billing.callbacks.no_such_function", "preflight": {"policy": "Disabled"}},
         "CallbackNotImportable",
         ("billing.callbacks", "no_such_function"),
     ),
@@ -61,7 +67,7 @@ def test_a_subscription_that_cannot_work_says_why_in_conditions_and_events(shop:
 
 
 def test_a_secret_that_appears_later_is_noticed_and_the_workers_start(shop: Cluster) -> None:
-    fault = FAULTS[2]
+    fault = FAULTS[-1]
     shop.apply(json.dumps(subscription(fault)))
     wait_condition(shop, "subscription", fault.name, lambda found: found["reason"] == fault.reason)
     secret = shop.get("secret", "billing-env")

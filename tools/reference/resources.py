@@ -14,7 +14,16 @@ from tools.reference.markdown import code, table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-HEAD = ("Field", "Type", "Default", "Meaning")
+HEAD = ("Field", "Type", "Default", "Valid", "Meaning")
+BOUNDS = (
+    ("minimum", "at least {}"),
+    ("maximum", "at most {}"),
+    ("minLength", "at least {} long"),
+    ("maxLength", "at most {} long"),
+    ("minItems", "at least {} items"),
+    ("maxItems", "at most {} items"),
+    ("maxProperties", "at most {} keys"),
+)
 
 
 def section(root: Path) -> str:
@@ -40,15 +49,24 @@ def _resource(path: Path) -> str:
     )
 
 
-def _fields(schema: Mapping[str, Any], path: str, required: frozenset[str]) -> Iterator[tuple[str, str, str, str]]:
+def _fields(schema: Mapping[str, Any], path: str, required: frozenset[str]) -> Iterator[tuple[str, ...]]:
     """Yield a line for each field below ``schema``; what Kubernetes itself defines is not repeated."""
     for name, field in schema.get("properties", {}).items():
         here = f"{path}{name}"
         shown = "required" if name in required else code(field["default"]) if "default" in field else ""
-        yield code(here), _type(field), shown, field.get("description", "")
+        yield code(here), _type(field), shown, _valid(field), field.get("description", "")
         inner, suffix = (field["items"], "[].") if field.get("type") == "array" else (field, ".")
         if not inner.get("x-kubernetes-preserve-unknown-fields"):
             yield from _fields(inner, here + suffix, frozenset(inner.get("required", ())))
+
+
+def _valid(field: Mapping[str, Any]) -> str:
+    """Say what the API server holds a field to: its bounds, then its rules in their own words."""
+    # That a text must not be empty goes without saying.
+    told = [(name, words) for name, words in BOUNDS if name in field and (name, field[name]) != ("minLength", 1)]
+    bounds = ", ".join(words.format(field[name]) for name, words in told)
+    rules = [" ".join(rule["message"].split()) for rule in field.get("x-kubernetes-validations", ())]
+    return "; ".join([bounds] * bool(bounds) + rules)
 
 
 def _type(field: Mapping[str, Any]) -> str:

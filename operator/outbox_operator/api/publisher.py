@@ -26,4 +26,5 @@ def parse_publisher(obj: Mapping[str, Any]) -> Resource:
         generation=metadata["generation"],
         worker=worker,
         arguments=tuple(arguments),
+        database=spec.get("database"),
     )

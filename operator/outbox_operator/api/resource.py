@@ -54,6 +54,10 @@ class Resource:
     worker: WorkerSpec
     arguments: tuple[str, ...]
     """Arguments of the management command, those of the kind only."""
+    preflight_arguments: tuple[str, ...] = ()
+    """What the preflight has to know of those."""
+    database: str | None = None
+    """Alias of the outbox's database, if it is not the default."""
     callback: str | None = None
     ordered: bool = False
     """Whether two workers must never run side by side."""

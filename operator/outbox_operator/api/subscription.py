@@ -29,6 +29,11 @@ def parse_subscription(obj: Mapping[str, Any]) -> Resource:
         generation=metadata["generation"],
         worker=worker,
         arguments=tuple(arguments),
+        preflight_arguments=(
+            *("--callback", spec["callback"]),
+            *("--destination", spec["destination"]),
+            *("--queue", spec["queue"]),
+        ),
         callback=spec["callback"],
         ordered=ordered,
     )

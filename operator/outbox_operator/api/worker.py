@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 DEFAULT_COMMAND: Final = ("python", "manage.py")
 DEFAULT_METRICS_PORT: Final = 9090
+PREFLIGHT_CHECKS: Final = ("Callback", "Migrations", "Broker", "Queue")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,22 @@ class DisruptionBudget:
 
     policy: Literal["Auto", "Disabled"]
     max_unavailable: int | str
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What is checked before a worker starts."""
+
+    policy: Literal["Enabled", "Disabled"]
+    checks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Migrations:
+    """Whether a worker waits until the migrations of its image are applied."""
+
+    policy: Literal["Ignore", "Wait"]
+    timeout_seconds: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,10 @@ class WorkerSpec:
     revision_history_limit: int
     termination_grace_period_seconds: int
     restart_policy: Literal["OnConfigChange", "Never"]
+    preflight: Preflight
+    migrations: Migrations
     disruption_budget: DisruptionBudget
+    topology_spread: Literal["Auto", "Disabled"]
     metrics_port: int
     template: Mapping[str, Any]
 
@@ -64,6 +84,7 @@ class WorkerSpec:
 def parse_worker(spec: Mapping[str, Any]) -> WorkerSpec:
     """Read the shared fields; the API server has validated them, missing defaults are filled in here."""
     reference = spec.get("workloadRef")
+    preflight, migrations = spec.get("preflight", {}), spec.get("migrations", {})
     budget = spec.get("podDisruptionBudget", {})
     return WorkerSpec(
         image=spec.get("image"),
@@ -85,7 +106,10 @@ def parse_worker(spec: Mapping[str, Any]) -> WorkerSpec:
         revision_history_limit=spec.get("revisionHistoryLimit", 3),
         termination_grace_period_seconds=spec.get("terminationGracePeriodSeconds", 120),
         restart_policy=spec.get("restartPolicy", "OnConfigChange"),
+        preflight=Preflight(preflight.get("policy", "Enabled"), tuple(preflight.get("checks", PREFLIGHT_CHECKS))),
+        migrations=Migrations(migrations.get("policy", "Ignore"), migrations.get("timeoutSeconds", 300)),
         disruption_budget=DisruptionBudget(budget.get("policy", "Auto"), budget.get("maxUnavailable", 1)),
+        topology_spread=spec.get("topologySpread", {}).get("policy", "Auto"),
         metrics_port=spec.get("metrics", {}).get("port", DEFAULT_METRICS_PORT),
         template=spec.get("template", {}),
     )

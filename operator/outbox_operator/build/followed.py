@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from outbox_operator.api.resource import Resource
 
 DEFAULT_CONTAINER_ANNOTATION: Final = "kubectl.kubernetes.io/default-container"
+REVISION_ANNOTATION: Final = "deployment.kubernetes.io/revision"
 
 # A worker needs no privileges, so those of the application (privileged, capabilities, escalation) are not inherited.
 _POD_SECURITY: Final = (
@@ -70,6 +71,14 @@ def follow(resource: Resource, workload: Mapping[str, Any] | None) -> Followed |
             "workloadRef.container.",
         )
     return Followed(_container_parts(container), _pod_parts(template["spec"], container))
+
+
+def followed_revision(resource: Resource, workload: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    """Return name and revision of the Deployment that is followed; the revision is empty until it has one."""
+    if resource.worker.workload_ref is None or workload is None:
+        return None
+    annotations = workload["metadata"].get("annotations") or {}
+    return workload["metadata"]["name"], str(annotations.get(REVISION_ANNOTATION, ""))
 
 
 def _missing(resource: Resource, name: str) -> Problem:

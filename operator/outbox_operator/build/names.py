@@ -8,6 +8,10 @@ from outbox_operator.api.resource import GROUP, Key
 
 FIELD_MANAGER: Final = "outbox-operator"
 CONTAINER: Final = "worker"
+PREFLIGHT: Final = "preflight"
+"""Init container that checks whether a worker can do its work."""
+AWAIT_MIGRATIONS: Final = "await-migrations"
+"""Init container that waits until the migrations of the image are applied."""
 METRICS_PORT_NAME: Final = "metrics"
 TMP_VOLUME: Final = "outbox-tmp"
 

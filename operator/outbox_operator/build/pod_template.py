@@ -6,9 +6,11 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from outbox_operator.build.followed import NOTHING, Followed
+from outbox_operator.build.gates import with_gates
 from outbox_operator.build.labels import object_labels
 from outbox_operator.build.merge import merge, merge_env, merge_named
 from outbox_operator.build.names import CONTAINER, METRICS_PORT_NAME, TMP_VOLUME
+from outbox_operator.build.spreading import alone, spread_constraints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,11 @@ def pod_template(resource: Resource, followed: Followed) -> dict[str, Any]:
     merged = merge(template, resource.worker.template)
     # The Deployment selects by these labels; a template that changes them would let pods slip away.
     merged["metadata"]["labels"] = {**merged["metadata"].get("labels", {}), **object_labels(resource.key)}
+    if resource.ordered:
+        merged["spec"] = alone(resource, merged["spec"])
+    worker = worker_container(merged)
+    if worker is not None:
+        merged["spec"] = with_gates(resource, merged["spec"], worker)
     return merged
 
 
@@ -61,6 +68,9 @@ def _pod_spec(resource: Resource, followed: Followed) -> dict[str, Any]:
             spec["automountServiceAccountToken"] = inherited["automountServiceAccountToken"]
     else:
         spec["automountServiceAccountToken"] = False
+    spread = spread_constraints(resource)
+    if spread:
+        spec["topologySpreadConstraints"] = spread
     volumes = [*inherited.get("volumes", []), *_own_volumes(followed)]
     if volumes:
         spec["volumes"] = volumes

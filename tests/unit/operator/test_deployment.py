@@ -55,6 +55,8 @@ EVERYTHING: dict[str, Any] = {
     "revisionHistoryLimit": 1,
     "terminationGracePeriodSeconds": 200,
     "metrics": {"port": 9191},
+    "preflight": {"checks": ["Callback", "Broker"]},
+    "migrations": {"policy": "Wait", "timeoutSeconds": 60},
     "template": {
         "metadata": {"labels": {"team": "billing"}, "annotations": {"example.com/note": "hello"}},
         "spec": {
@@ -90,6 +92,73 @@ EVERYTHING: dict[str, Any] = {
 )
 def test_the_deployment_equals_its_golden_file(name: str, resource: Any, observed: Observed) -> None:
     assert_golden(name, plan(resource, observed).deployment)
+
+
+def _pod(resource: Any) -> Any:
+    deployment = plan(resource, Observed()).deployment
+    assert deployment is not None
+    return deployment["spec"]["template"]["spec"]
+
+
+def test_the_gates_run_what_the_worker_runs_after_the_containers_of_the_template() -> None:
+    template = {
+        "spec": {
+            "initContainers": [
+                {"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"},
+                {"name": "preflight", "env": [{"name": "MORE", "value": "1"}]},
+            ],
+            "containers": [{"name": "worker", "env": [{"name": "DEBUG", "value": "1"}]}],
+        }
+    }
+    pod = _pod(subscription(migrations={"policy": "Wait"}, template=template))
+    proxy, preflight, waiting = pod["initContainers"]
+    worker = pod["containers"][0]
+    assert [item["name"] for item in (proxy, preflight, waiting)] == ["proxy", "preflight", "await-migrations"]
+    for field in ("image", "securityContext", "volumeMounts"):
+        assert preflight[field] == waiting[field] == worker[field]
+    assert waiting["env"] == worker["env"]
+    assert preflight["env"] == [*worker["env"], {"name": "MORE", "value": "1"}]
+    assert preflight["args"][-2:] == ["--termination-log", "/dev/termination-log"]
+    assert "--tolerate" in preflight["args"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "gates"),
+    [
+        ({}, ["preflight"]),
+        ({"preflight": {"policy": "Disabled"}}, []),
+        ({"preflight": {"policy": "Disabled"}, "migrations": {"policy": "Wait"}}, ["await-migrations"]),
+        ({"migrations": {"policy": "Wait"}}, ["preflight", "await-migrations"]),
+    ],
+)
+def test_a_worker_has_the_gates_that_its_resource_asks_for(spec: Any, gates: list[str]) -> None:
+    assert [item["name"] for item in _pod(publisher(**spec)).get("initContainers", [])] == gates
+
+
+def test_the_preflight_of_a_publisher_asks_its_own_database_and_the_chosen_checks_only() -> None:
+    pod = _pod(publisher(database="orders", preflight={"checks": ["Broker"]}))
+    expected = ["outbox", "preflight", "--database", "orders", "--check", "broker"]
+    assert pod["initContainers"][0]["args"][:-2] == expected
+
+
+def test_an_ordered_worker_is_scheduled_only_when_no_other_is_left_whatever_the_template_says() -> None:
+    other = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "noisy"}}}
+    field = "requiredDuringSchedulingIgnoredDuringExecution"
+    template = {"spec": {"affinity": {"podAntiAffinity": {field: [other]}}}}
+    pod = _pod(subscription(ordering="Ordered", template=template))
+    first, second = pod["affinity"]["podAntiAffinity"][field]
+    assert first == other
+    assert second["labelSelector"] == {"matchLabels": {"djangooutbox.io/subscription": "billing"}}
+    assert "topologySpreadConstraints" not in pod
+    assert "affinity" not in _pod(subscription())
+
+
+def test_workers_are_spread_unless_that_is_disabled_or_the_template_says_how() -> None:
+    spread = _pod(publisher())["topologySpreadConstraints"]
+    assert {item["whenUnsatisfiable"] for item in spread} == {"ScheduleAnyway"}
+    assert "topologySpreadConstraints" not in _pod(publisher(topologySpread={"policy": "Disabled"}))
+    own = [{"maxSkew": 2, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]
+    assert _pod(publisher(template={"spec": {"topologySpreadConstraints": own}}))["topologySpreadConstraints"] == own
 
 
 def test_suspended_means_no_replicas() -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from outbox_operator.api import conditions as api
-from outbox_operator.diagnosis import diagnose, last_words
+from outbox_operator.diagnosis import diagnose
+from outbox_operator.wording import last_words
 from tests.unit.operator.objects import NOW, pod, subscription
 
 if TYPE_CHECKING:

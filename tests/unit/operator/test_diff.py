@@ -86,6 +86,17 @@ def test_a_roll_is_explained_by_what_matters_most(new: Any, words: str) -> None:
     assert explain_roll(new, template()) == words
 
 
+def test_what_the_gates_share_with_the_worker_is_told_once() -> None:
+    def gated(image: str, args: list[str]) -> dict[str, Any]:
+        found = template(image=image)
+        found["spec"]["initContainers"] = [{"name": "preflight", "image": image, "args": args}]
+        return found
+
+    assert explain_roll(gated("shop:2", []), gated("shop:1", [])) == "image changed from shop:1 to shop:2"
+    only_the_gate = explain_roll(gated("shop:1", ["a"]), gated("shop:1", ["b"]))
+    assert only_the_gate == "spec.initContainers[preflight].args changed from b to a"
+
+
 def test_equal_templates_explain_nothing() -> None:
     assert explain_roll(template(), template()) is None
 

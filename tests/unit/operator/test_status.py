@@ -12,7 +12,7 @@ from outbox_operator.api.conditions import Problem
 from outbox_operator.build.references import ConfigName
 from outbox_operator.plan import Observed, plan
 from outbox_operator.status import Outcome, condition_of, is_settled, needs_pods, stamp, status
-from tests.unit.operator.objects import NOW, applied, pod, publisher
+from tests.unit.operator.objects import NOW, applied, following, pod, publisher, workload
 
 if TYPE_CHECKING:
     from outbox_operator.api.resource import Resource
@@ -42,6 +42,14 @@ def test_all_workers_available() -> None:
         "ConfigResolved": ("True", api.ALL_REFERENCES_FOUND),
         "Suspended": ("False", api.STATE_RUNNING),
     }
+
+
+def test_the_followed_workload_is_shown_with_its_revision() -> None:
+    target = workload()
+    target["metadata"]["annotations"] = {"deployment.kubernetes.io/revision": "7"}
+    for observed, shown in ((target, {"name": "web", "revision": "7"}), (None, None)):
+        planned = plan(following(), Observed(workload=observed))
+        assert status(following(), planned, Outcome(None, NOW)).get("workload") == shown
 
 
 def test_workers_that_are_starting() -> None:
