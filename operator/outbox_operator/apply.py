@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from outbox_operator.api.conditions import INVALID_SPEC, Problem
-from outbox_operator.api.resource import GROUP, VERSION, Key, Object, Resource
+from outbox_operator.api.resource import GROUP, VERSION, Identity, Key, Object
 from outbox_operator.build.names import SPEC_HASH_ANNOTATION
 from outbox_operator.diff import differences, explain_roll, first_difference, in_words
 from outbox_operator.errors import InvalidError
@@ -145,12 +145,12 @@ async def _scale(api: Api, plan: Plan, live: Object | None) -> Applied:
     return Applied(await api.patch(DEPLOYMENTS, patch), changed=True)
 
 
-async def write_status(api: Api, resource: Resource, status: Object, present: Object | None) -> bool:
+async def write_status(api: Api, subject: Identity, status: Object, present: Object | None) -> bool:
     """Write the status if it differs from the present one; tell whether it did."""
     if status == present:
         return False
     removed = {name: None for name in (present or {}) if name not in status}
-    await api.patch(type_of(resource.key.kind), _patch_of(resource.key, resource.uid, {**status, **removed}), "status")
+    await api.patch(type_of(subject.key.kind), _patch_of(subject.key, subject.uid, {**status, **removed}), "status")
     return True
 
 

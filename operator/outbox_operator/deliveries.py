@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox_operator import metrics
+from outbox_operator.api.marks import marks_of
 from outbox_operator.api.resource import GROUP, KIND_BY_NAME, Key, Kind
 from outbox_operator.ownership import controller_of
 
@@ -28,17 +29,26 @@ class Deliveries:
     def __init__(self) -> None:
         self._generations: dict[str, dict[str, int]] = {}
         """By resource type, then by uid."""
+        self._marks: dict[str, dict[str, dict[str, str]]] = {}
+        """Annotations that count, likewise."""
 
     def note(self, event: WatchEvent) -> bool:
-        """Remember an event; tell whether it brought a new object or generation, or a deletion."""
+        """Remember an event; tell whether it brought a new object, generation or mark, or a deletion."""
         metrics.WATCH_LAST_EVENT.labels(event.resource).set(time.time())
         metadata = event.obj["metadata"]
+        uid, marks = metadata["uid"], marks_of(event.obj)
         known = self._generations.setdefault(event.resource, {})
+        marked = self._marks.setdefault(event.resource, {})
         if event.deleted:
-            known.pop(metadata["uid"], None)
+            known.pop(uid, None)
+            marked.pop(uid, None)
             return True
-        news: bool = known.get(metadata["uid"]) != metadata["generation"]
-        known[metadata["uid"]] = metadata["generation"]
+        news: bool = known.get(uid) != metadata["generation"] or marked.get(uid, {}) != marks
+        known[uid] = metadata["generation"]
+        if marks:
+            marked[uid] = marks
+        else:
+            marked.pop(uid, None)
         return news
 
     def has(self, resource: str, obj: Mapping[str, Any]) -> bool:
@@ -56,7 +66,7 @@ class Followers:
 
     def update(self, key: Key, obj: Mapping[str, Any] | None) -> None:
         """Note whom a resource follows now; None: the resource is gone."""
-        new = ((obj or {}).get("spec") or {}).get("workloadRef", {}).get("name")
+        new = _followed(obj)
         old = self._target.get(key)
         if old == new:
             return
@@ -73,6 +83,14 @@ class Followers:
     def of(self, namespace: str, name: str) -> frozenset[Key]:
         """Return who follows a Deployment."""
         return frozenset(self._by_target.get((namespace, name), ()))
+
+
+def _followed(obj: Mapping[str, Any] | None) -> str | None:
+    """Return whom a resource follows. An object from an older schema may hold anything."""
+    spec = (obj or {}).get("spec")
+    reference = spec.get("workloadRef") if isinstance(spec, dict) else None
+    name = reference.get("name") if isinstance(reference, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def key_of(kind: Kind, obj: Mapping[str, Any]) -> Key:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from outbox_operator.api import conditions as api_conditions
-from outbox_operator.api.resource import GROUP, VERSION, Resource
+from outbox_operator.api.resource import GROUP, VERSION, Identity, Resource
 from outbox_operator.build.names import FIELD_MANAGER, deployment_name
 from outbox_operator.errors import KubeError
 from outbox_operator.kube import EVENTS, Api
@@ -31,6 +31,7 @@ _QUIET = frozenset(
         api_conditions.TERMINATING_PREDECESSOR,
         api_conditions.PREVIOUS_WORKER_STOPPING,
         api_conditions.STATE_SUSPENDED,
+        api_conditions.RECONCILIATION_PAUSED,
         api_conditions.SCALED_TO_ZERO,
     }
 )
@@ -43,6 +44,12 @@ class Event(NamedTuple):
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+
+
+def of_status(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[Event]:
+    """Return the Events for what has changed in the status."""
+    yield from _of_suspended(before, after)
+    yield from _of_ready(before, after)
 
 
 def transitions(
@@ -60,16 +67,15 @@ def transitions(
         yield Event("Normal", "RollingWorkers", f"{_capitalised(applied.roll)}; the workers are replaced.")
     for child in applied.children:
         yield from _of_child(child)
-    yield from _of_suspended(before, after)
-    yield from _of_ready(before, after)
+    yield from of_status(before, after)
 
 
-async def post(api: Api, resource: Resource, event: Event, instance: str) -> None:
+async def post(api: Api, subject: Identity, event: Event, instance: str) -> None:
     """Post an Event. A failure is logged and forgotten: an Event must never hold up the work it tells of."""
     try:
-        await api.create(EVENTS, _body(resource, event, instance))
+        await api.create(EVENTS, _body(subject, event, instance))
     except KubeError as error:
-        logger.warning("cannot post event %s for %s: %s", event.reason, resource.key, error)
+        logger.warning("cannot post event %s for %s: %s", event.reason, subject.key, error)
 
 
 def _of_child(child: AppliedChild) -> Iterator[Event]:
@@ -84,10 +90,19 @@ def _of_child(child: AppliedChild) -> Iterator[Event]:
 
 def _of_suspended(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[Event]:
     old, new = (condition_of(status, api_conditions.SUSPENDED) for status in (before, after))
+    was_paused, is_paused = (
+        (found or {}).get("reason") == api_conditions.RECONCILIATION_PAUSED for found in (old, new)
+    )
+    if is_paused and not was_paused:
+        yield Event(
+            "Normal", "ReconciliationPaused", "Nothing but the status is written until the annotation is removed."
+        )
+    if was_paused and not is_paused:
+        yield Event("Normal", "ReconciliationResumed", "The annotation is gone; what differs is put right.")
     was, now = ((found or {}).get("status") == "True" for found in (old, new))
-    if now and not was:
+    if now and not was and not is_paused:
         yield Event("Normal", "Suspended", "spec.state is Suspended; the workers finish their work and stop.")
-    if was and not now:
+    if was and not now and not was_paused:
         yield Event("Normal", "Resumed", "spec.state is Running again; workers are started.")
 
 
@@ -110,9 +125,9 @@ def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return new["reason"] in told_apart and old["message"].split(".")[0] != new["message"].split(".")[0]
 
 
-def _body(resource: Resource, event: Event, instance: str) -> dict[str, Any]:
+def _body(subject: Identity, event: Event, instance: str) -> dict[str, Any]:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    key = resource.key
+    key = subject.key
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -122,7 +137,7 @@ def _body(resource: Resource, event: Event, instance: str) -> dict[str, Any]:
             "kind": key.kind.name,
             "namespace": key.namespace,
             "name": key.name,
-            "uid": resource.uid,
+            "uid": subject.uid,
         },
         "type": event.type,
         "reason": event.reason,

@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import kopf
 
+from outbox_operator.api.marks import marks_of
 from outbox_operator.api.resource import GROUP, KINDS, VERSION, Key, Kind
 from outbox_operator.deliveries import Deliveries, Followers, WatchEvent, key_of, owner_key
 from outbox_operator.errors import KubeError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from kubernetes.aio.client.configuration import Configuration
 
+    from outbox_operator.consumers import Consumers
+
 logger = logging.getLogger(__name__)
 
 _STOP_SECONDS: Final = 3.0
@@ -33,16 +37,22 @@ _STOP_SECONDS: Final = 3.0
 class Triggers:
     """Turns watch events into keys. Runs on the main event loop, as the queue does."""
 
-    def __init__(self, deliveries: Deliveries, followers: Followers, add: Callable[[Key], None]) -> None:
+    def __init__(
+        self, deliveries: Deliveries, followers: Followers, consumers: Consumers, add: Callable[[Key], None]
+    ) -> None:
         self._deliveries = deliveries
         self._followers = followers
+        self._consumers = consumers
         self._add = add
 
     def on_resource(self, kind: Kind, event: WatchEvent) -> None:
         """Handle an event of a Publisher or Subscription. Our own writes of the status bring nothing new."""
         key = key_of(kind, event.obj)
         news = self._deliveries.note(event)
-        self._followers.update(key, None if event.deleted else event.obj)
+        present = None if event.deleted else event.obj
+        self._followers.update(key, present)
+        for concerned in self._consumers.update(key, present):
+            self._add(concerned)
         if news or event.obj["metadata"].get("deletionTimestamp"):
             self._add(key)
 
@@ -185,9 +195,10 @@ def _reduced(resource: str, event: Any) -> WatchEvent:
     """Keep of an event only what triggers need, so that whole objects are not held while they wait."""
     obj = event["object"]
     metadata = obj["metadata"]
-    names = ("uid", "name", "namespace", "generation", "deletionTimestamp", "ownerReferences")
+    names = ("uid", "name", "namespace", "generation", "creationTimestamp", "deletionTimestamp", "ownerReferences")
     kept: dict[str, Any] = {"metadata": {name: metadata[name] for name in names if name in metadata}}
-    reference = (obj.get("spec") or {}).get("workloadRef")
-    if reference:
-        kept["spec"] = {"workloadRef": dict(reference)}
+    kept["metadata"]["annotations"] = marks_of(obj)
+    spec = obj.get("spec")
+    if isinstance(spec, Mapping) and resource != DEPLOYMENTS.plural:
+        kept["spec"] = {name: spec[name] for name in ("workloadRef", "queue", "callback") if name in spec}
     return WatchEvent(resource, event["type"] == "DELETED", kept)

@@ -44,6 +44,8 @@ REQUEST_SECONDS: Final = 15.0
 """Deadline of one request; a hanging connection must not hold a key longer."""
 _PAGE: Final = 500
 """Objects in one answer of a list."""
+_TOO_LARGE: Final = ("request is too large", "message larger than max")
+"""What etcd's refusals of large objects say; the API server hands them on as failures of its own."""
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 
@@ -268,7 +270,8 @@ def _error(what: str, status: int, text: str, headers: Mapping[str, str]) -> Kub
     if status == 409:
         return ConflictError(f"{what}: {said}")
     if status == 500:
-        return FailedError(f"{what}: {said}")
+        too_large = any(words in said for words in _TOO_LARGE)
+        return InvalidError(f"{said}. It is too large to be stored") if too_large else FailedError(f"{what}: {said}")
     if status == 429 or status > 500:
         after = headers.get("Retry-After", "")
         return UnreachableError(f"{what}: {status} {said}", float(after) if after.isdigit() else None)

@@ -12,11 +12,12 @@ from kubernetes.aio.client.api_client import ApiClient
 from prometheus_client import disable_created_metrics
 
 from outbox_operator import metrics
+from outbox_operator.consumers import Consumers
 from outbox_operator.deliveries import Deliveries, Followers
 from outbox_operator.handlers import Triggers, Watches
 from outbox_operator.kube import Api, load_configuration
 from outbox_operator.leader import Leader
-from outbox_operator.reconcile import Reconciler
+from outbox_operator.reconcile import Policy, Reconciler
 from outbox_operator.resync import Health, Resync
 from outbox_operator.server import Server
 from outbox_operator.workqueue import WorkQueue
@@ -80,10 +81,11 @@ async def _work(
     settings: Settings, api: Api, health: Health, stop: asyncio.Event, lost: asyncio.Task[None] | None
 ) -> int:
     """Watch and reconcile until stopped, or until the lead or the watches are lost."""
-    queue = WorkQueue(Reconciler(api, settings.pod_name))
-    deliveries, followers = Deliveries(), Followers()
-    watches = Watches(Triggers(deliveries, followers, queue.add), settings.watch_namespaces)
-    resync = Resync(api, settings.watch_namespaces, deliveries, followers, queue.add)
+    deliveries, followers, consumers = Deliveries(), Followers(), Consumers()
+    policy = Policy(consumers.rival, host_access=settings.host_access)
+    queue = WorkQueue(Reconciler(api, settings.pod_name, policy))
+    watches = Watches(Triggers(deliveries, followers, consumers, queue.add), settings.watch_namespaces)
+    resync = Resync(api, settings.watch_namespaces, deliveries, followers, consumers, queue.add)
     metrics.LEADER.set(1)
     health.working()
     tasks = [asyncio.create_task(queue.work(), name=f"worker-{number}") for number in range(settings.workers)]

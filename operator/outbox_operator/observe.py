@@ -33,7 +33,7 @@ def parse_resource(key: Key, obj: Object) -> Resource:
     return parse(key.kind, obj)
 
 
-async def observe(api: Api, resource: Resource) -> Observed:
+async def observe(api: Api, resource: Resource, rival: str | None = None, *, host_access: bool = False) -> Observed:
     """Read the Deployment, its siblings, the followed workload, and what the pod template refers to."""
     namespace = resource.key.namespace
     live, workload, children = await asyncio.gather(
@@ -43,7 +43,7 @@ async def observe(api: Api, resource: Resource) -> Observed:
     )
     needed = {item.target for item in draft(resource, workload).references}
     config = await _read_config(api, namespace, needed)
-    return Observed(live, workload, config, children=children)
+    return Observed(live, workload, config, children=children, rival=rival, host_access=host_access)
 
 
 async def observe_pods(api: Api, resource: Resource, deployment: Object | None) -> tuple[Object, ...]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from outbox_operator.api.conditions import (
     CONFIG_MAP_NOT_FOUND,
+    HOST_ACCESS_REFUSED,
+    QUEUE_CONFLICT,
     SECRET_NOT_FOUND,
     Problem,
 )
 from outbox_operator.build.deployment import deployment, desired_replicas
 from outbox_operator.build.followed import follow, followed_revision
 from outbox_operator.build.hashes import salted_digest
+from outbox_operator.build.host_access import host_access
 from outbox_operator.build.names import CONFIG_ANNOTATION
 from outbox_operator.build.pod_template import pod_template, worker_container
 from outbox_operator.build.references import ConfigName, Reference, references
@@ -40,6 +43,10 @@ class Observed:
     """The workers' pods; read only while the Deployment is not fully available."""
     children: Mapping[ChildKind, Present] = field(default_factory=dict)
     """What there is of each kind of child; a kind that is missing here has not been looked at and is left alone."""
+    rival: str | None = None
+    """The older Subscription that hands the same queue to another callback."""
+    host_access: bool = False
+    """Whether pod templates may reach the node."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,15 @@ class Plan:
     """What should become of the objects beside the Deployment."""
     followed: tuple[str, str] | None = None
     """Name and revision of the Deployment that is followed."""
+    rejected: Problem | None = None
+    """Why the resource, although everything it refers to exists, is not carried out."""
+    paused: bool = False
+    """Whether nothing may be written but the status."""
+
+    @property
+    def blocker(self) -> Problem | None:
+        """Why nothing may be rolled out for now."""
+        return self.conflict or self.rejected or self.unresolved
 
     @property
     def held(self) -> bool:
@@ -90,8 +106,13 @@ def plan(resource: Resource, observed: Observed) -> Plan:
 
     While something that the resource refers to is missing, nothing is created or rolled: present workers are better
     than new ones that cannot start, and a Deployment made now would roll again once the Secret is there. Suspending
-    and scaling still take effect.
+    and scaling still take effect, unless reconciling is paused.
     """
+    wanted = _unpaused(resource, observed)
+    return replace(wanted, deployment=None, scale_to=None, children=(), paused=True) if resource.paused else wanted
+
+
+def _unpaused(resource: Resource, observed: Observed) -> Plan:
     drafted = draft(resource, observed.workload)
     conflict = deployment_conflict(resource, observed.deployment)
     unresolved = drafted.problem or missing_reference(resource, drafted.references, observed.config)
@@ -99,14 +120,34 @@ def plan(resource: Resource, observed: Observed) -> Plan:
     followed = None if drafted.problem else followed_revision(resource, observed.workload)
     template = drafted.template or (observed.deployment or {}).get("spec", {}).get("template")
     image = (worker_container(template) or {}).get("image") if template and not conflict else None
-    if conflict or unresolved or drafted.template is None:
+    rejected = _rejection(drafted, observed)
+    if conflict or rejected or unresolved or drafted.template is None:
         scale_to = None if conflict else _scale_to(observed.deployment, replicas)
         # Without a Deployment of ours there is nothing for a child to be beside.
         children = () if conflict else plan_children(resource, observed.children)
-        return Plan(None, scale_to, replicas, image, conflict, unresolved, children, followed)
+        return Plan(None, scale_to, replicas, image, conflict, unresolved, children, followed, rejected)
     marked = mark_config(resource, drafted, observed)
     children = plan_children(resource, observed.children)
     return Plan(deployment(resource, marked), None, replicas, image, children=children, followed=followed)
+
+
+def _rejection(drafted: Draft, observed: Observed) -> Problem | None:
+    """Return why a resource that could be carried out is not."""
+    reached = () if observed.host_access or drafted.template is None else tuple(host_access(drafted.template))
+    if reached:
+        return Problem(
+            HOST_ACCESS_REFUSED,
+            f"The pod template reaches the node: {', '.join(reached)}. Workers need no such access, and the operator "
+            "does not lend its rights for it. Remove it, or allow it for all resources (hostAccess in the chart).",
+        )
+    if observed.rival is not None:
+        return Problem(
+            QUEUE_CONFLICT,
+            f"Subscription {observed.rival} is older and hands messages of the same queue to another callback: each "
+            "message would go to either of them. Give this one a queue of its own, or, if the queues belong to "
+            "different brokers, set the annotation djangooutbox.io/shared-queue: Allowed.",
+        )
+    return None
 
 
 def missing_reference(

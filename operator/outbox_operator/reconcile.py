@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from outbox_operator import events, metrics
 from outbox_operator.api.conditions import READY
+from outbox_operator.api.resource import Identity
 from outbox_operator.apply import Applied, apply_plan, write_status
-from outbox_operator.errors import GoneError
+from outbox_operator.errors import GoneError, InvalidError
 from outbox_operator.observe import get_resource_or_none, observe, observe_pods, parse_resource
 from outbox_operator.plan import plan
-from outbox_operator.status import Outcome, condition_of, is_settled, stamp, status
+from outbox_operator.schema.validate import validate
+from outbox_operator.status import Outcome, condition_of, is_settled, stamp, status, unreadable
 
 if TYPE_CHECKING:
-    from outbox_operator.api.resource import Key, Object, Resource
+    from collections.abc import Iterable
+
+    from outbox_operator.api.resource import Key, Object
+    from outbox_operator.events import Event
     from outbox_operator.kube import Api
+    from outbox_operator.schema.structure import Violation
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +40,28 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True)
+class Policy:
+    """What is decided outside of the single resource."""
+
+    rival: Callable[[Key], str | None] = lambda _: None
+    """Names the older Subscription that a queue belongs to."""
+    host_access: bool = False
+    """Whether pod templates may reach the node."""
+
+
 class Reconciler:
     """Everything that one reconciliation needs from outside."""
 
-    def __init__(self, api: Api, instance: str, clock: Clock = utc_now) -> None:
+    def __init__(self, api: Api, instance: str, policy: Policy | None = None, clock: Clock = utc_now) -> None:
         self._api = api
         self._instance = instance
+        self._policy = policy or Policy()
         self._clock = clock
+        self._sound: dict[Key, tuple[str, int]] = {}
+        """Uid and generation of resources that keep the rules of the schema."""
+        self._refused: dict[Key, str] = {}
+        """Why the API server did not take a status, as it was told last."""
         self._known: dict[Key, frozenset[str]] = {}
         """Kinds of children that each resource had when it was last looked at."""
 
@@ -60,8 +81,12 @@ class Reconciler:
         if obj is None:
             self._forget(key)
             return "noop", None
+        violations = self._violations(key, obj)
+        if violations:
+            return await self._report_unreadable(Identity(key, obj["metadata"]["uid"]), obj, violations)
         resource = parse_resource(key, obj)
-        observed = await observe(self._api, resource)
+        rival = self._policy.rival(key)
+        observed = await observe(self._api, resource, rival, host_access=self._policy.host_access)
         planned = plan(resource, observed)
         applied = self._drift(key, await apply_plan(self._api, planned, observed.deployment))
         pods = await observe_pods(self._api, resource, applied.deployment)
@@ -70,21 +95,50 @@ class Reconciler:
         outcome = Outcome(applied.deployment, now, pods, applied.refused, refused)
         present = obj.get("status")
         wanted = stamp(status(resource, planned, outcome), present, now)
-        written = await self._report(resource, applied, present, wanted)
+        told = events.transitions(resource, applied, present, wanted)
+        written = await self._report(resource.identity, told, present, wanted)
         if is_settled(planned, outcome):
             return ("success" if written or applied.wrote else "noop"), None
         return "requeue", self._look_again(wanted)
 
-    async def _report(self, resource: Resource, applied: Applied, present: Object | None, wanted: Object) -> bool:
-        metrics.set_conditions(resource.key, wanted["conditions"])
+    def _violations(self, key: Key, obj: Object) -> list[Violation]:
+        """Return which rules a resource breaks: one stored before the schema knew them, or past validation."""
+        metadata = obj["metadata"]
+        seen = (metadata["uid"], metadata["generation"])
+        if self._sound.get(key) == seen:
+            return []
+        found = [violation for violation in validate(key.kind, obj, known_only=True) if violation.path != "status"]
+        if not found:
+            self._sound[key] = seen
+        return found
+
+    async def _report_unreadable(
+        self, subject: Identity, obj: Object, violations: list[Violation]
+    ) -> tuple[str, float | None]:
+        more = f" ({len(violations) - 1} more)" if len(violations) > 1 else ""
+        message = f"The stored resource breaks a rule of the schema: {violations[0]}{more}. Correct it; until then its "
+        message += "workers stay as they are."
+        present = obj.get("status") if isinstance(obj.get("status"), dict) else None
+        wanted = stamp(unreadable(present, obj["metadata"]["generation"], message), present, self._clock())
+        written = await self._report(subject, events.of_status(present, wanted), present, wanted)
+        return ("success" if written else "noop"), None
+
+    async def _report(self, subject: Identity, told: Iterable[Event], present: Object | None, wanted: Object) -> bool:
+        metrics.set_conditions(subject.key, wanted["conditions"])
         try:
-            written = await write_status(self._api, resource, wanted, present)
+            written = await write_status(self._api, subject, wanted, present)
         except GoneError:
             return False  # Deleted meanwhile; the event of the deletion follows.
+        except InvalidError as error:
+            # The rest of the object breaks a rule, so that no status can be stored with it: an Event must do.
+            if self._refused.get(subject.key) == str(error):
+                return False
+            self._refused[subject.key] = str(error)
+            written = False
         # After the status: should it fail, the same transitions are told again, and only once.
-        for event in events.transitions(resource, applied, present, wanted):
-            logger.info("%s: %s: %s", resource.key, event.reason, event.message)
-            await events.post(self._api, resource, event, self._instance)
+        for event in told:
+            logger.info("%s: %s: %s", subject.key, event.reason, event.message)
+            await events.post(self._api, subject, event, self._instance)
         return written
 
     def _drift(self, key: Key, applied: Applied) -> Applied:
@@ -110,5 +164,6 @@ class Reconciler:
         return next(delay for limit, delay in _LOOK_AGAIN if lasted < limit)
 
     def _forget(self, key: Key) -> None:
-        self._known.pop(key, None)
+        for known in (self._known, self._sound, self._refused):
+            known.pop(key, None)
         metrics.forget_resource(key)

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from outbox_operator import metrics
 from outbox_operator.api.resource import KINDS, Key
@@ -19,6 +19,9 @@ from outbox_operator.build.labels import OWNED_SELECTOR
 from outbox_operator.deliveries import Deliveries, Followers, key_of, owner_key
 from outbox_operator.errors import KubeError
 from outbox_operator.kube import DEPLOYMENTS, Api, type_of
+
+if TYPE_CHECKING:
+    from outbox_operator.consumers import Consumers
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +79,14 @@ class Resync:
         namespaces: tuple[str, ...],
         deliveries: Deliveries,
         followers: Followers,
+        consumers: Consumers,
         add: Callable[[Key], None],
     ) -> None:
         self._api = api
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
         self._deliveries = deliveries
         self._followers = followers
+        self._consumers = consumers
         self._add = add
         self._shown: set[tuple[str, str]] = set()
         """Labels of `outbox_operator_resources` that have been set."""
@@ -104,12 +109,16 @@ class Resync:
         """Wait for CRDs, rights and the API server: a watch of what is not there yet would never come to life."""
         while True:
             try:
-                await self._list()
+                listed = await self._list()
             except KubeError as error:
                 health.answered()
                 logger.warning("waiting until everything can be listed: %s", error)
                 await sleep(_LIST_RETRY_SECONDS)
             else:
+                # Who shares a queue with whom must be known before the first of them is started.
+                for kind in KINDS:
+                    for obj in listed[kind.plural]:
+                        self._consumers.update(key_of(kind, obj), obj)
                 return
 
     async def look(self, sleep: Sleep = asyncio.sleep) -> dict[str, int]:
@@ -122,6 +131,7 @@ class Resync:
                 key = key_of(kind, obj)
                 counts[kind.name, key.namespace] += 1
                 self._followers.update(key, obj)
+                self._consumers.update(key, obj)
                 self._add(key)
         self._show(counts)
         if late:

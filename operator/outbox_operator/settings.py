@@ -10,6 +10,7 @@
 | OUTBOX_OPERATOR_PORT | 8080 | port of /metrics, /healthz and /readyz; 0: any free port, which is logged |
 | OUTBOX_OPERATOR_RESYNC_SECONDS | 60 | seconds between two full looks at the cluster |
 | OUTBOX_OPERATOR_WORKERS | 16 | resources reconciled at the same time |
+| OUTBOX_OPERATOR_HOST_ACCESS | refused | whether pod templates may reach the node: refused or allowed |
 | OUTBOX_OPERATOR_LOG_LEVEL | info | debug, info, warning or error |
 | OUTBOX_OPERATOR_LOG_FORMAT | json | json or text |
 """
@@ -47,6 +48,8 @@ class Settings:
     port: int
     resync_seconds: float
     workers: int
+    host_access: bool
+    """Whether pod templates may reach the node."""
     log_level: str
     log_format: Literal["json", "text"]
 
@@ -67,6 +70,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         port=int(read.number("PORT", 8080, 0, 65535, whole=True)),
         resync_seconds=read.number("RESYNC_SECONDS", 60, 1, 3600),
         workers=int(read.number("WORKERS", 16, 1, 256, whole=True)),
+        host_access=read.choice("HOST_ACCESS", "refused", ("refused", "allowed")) == "allowed",
         log_level=read.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")).upper(),
         log_format="text" if read.choice("LOG_FORMAT", "json", ("json", "text")) == "text" else "json",
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox_operator.api import conditions as api
 from outbox_operator.api.conditions import Condition, Problem
+from outbox_operator.api.marks import RECONCILE
 from outbox_operator.build.labels import selector
 from outbox_operator.build.names import deployment_name
 from outbox_operator.diagnosis import diagnose
@@ -61,16 +62,7 @@ def status(resource: Resource, plan: Plan, outcome: Outcome) -> Object:
         "replicas": counts.replicas,
         "updatedReplicas": counts.updated,
         "readyReplicas": counts.ready,
-        "conditions": [
-            {
-                "type": condition.type,
-                "status": condition.status,
-                "observedGeneration": resource.generation,
-                "reason": condition.reason,
-                "message": condition.message[:_MAX_MESSAGE],
-            }
-            for condition in found
-        ],
+        "conditions": _listed(found, resource.generation),
     }
     if plan.image:
         fields["image"] = plan.image
@@ -80,10 +72,37 @@ def status(resource: Resource, plan: Plan, outcome: Outcome) -> Object:
     return fields
 
 
+def unreadable(kept: Mapping[str, Any] | None, generation: int, message: str) -> Object:
+    """Return the status of a resource that breaks the rules of the schema, so that nothing can be planned for it.
+
+    Its workers stay as they are, and so do their numbers in the status.
+    """
+    found = [
+        Condition(api.READY, "False", api.INVALID_SPEC, message),
+        Condition(api.PROGRESSING, "False", api.ON_HOLD, f"Nothing is rolled out: {api.INVALID_SPEC}, see Ready."),
+        Condition(api.CONFIG_RESOLVED, "Unknown", api.REFERENCES_UNKNOWN, "Not looked at, see Ready."),
+        Condition(api.SUSPENDED, "Unknown", api.INVALID_SPEC, "Not known, see Ready."),
+    ]
+    return {**(kept or {}), "observedGeneration": generation, "conditions": _listed(found, generation)}
+
+
+def _listed(found: Sequence[Condition], generation: int) -> list[Object]:
+    return [
+        {
+            "type": condition.type,
+            "status": condition.status,
+            "observedGeneration": generation,
+            "reason": condition.reason,
+            "message": condition.message[:_MAX_MESSAGE],
+        }
+        for condition in found
+    ]
+
+
 def ready(resource: Resource, plan: Plan, outcome: Outcome) -> Condition:
     """Summarise: True when as many workers as wanted are available and nothing is in the way."""
     counts = _counts(outcome.deployment)
-    blocker = plan.conflict or outcome.refused or plan.unresolved
+    blocker = outcome.refused or plan.blocker
     if blocker is not None:
         return Condition(api.READY, "False", blocker.reason, blocker.message + _still_running(counts))
     if resource.worker.suspended:
@@ -96,13 +115,21 @@ def ready(resource: Resource, plan: Plan, outcome: Outcome) -> Condition:
         return Condition(api.READY, "False", problem.reason, problem.message + _still_running(counts))
     if _is_observed(outcome.deployment) and counts.available >= plan.desired_replicas:
         return Condition(api.READY, "True", api.WORKERS_AVAILABLE, f"{_workers(counts.available)} available.")
-    message = f"{counts.available} of {plan.desired_replicas} workers are available; the others are starting."
-    return Condition(api.READY, "False", api.WORKERS_STARTING, message)
+    reason, rest = (
+        (api.RECONCILIATION_PAUSED, "reconciling is paused")
+        if plan.paused
+        else (api.WORKERS_STARTING, "the others are starting")
+    )
+    message = f"{counts.available} of {plan.desired_replicas} workers are available; {rest}."
+    return Condition(api.READY, "False", reason, message)
 
 
 def progressing(resource: Resource, plan: Plan, outcome: Outcome) -> Condition:
     """Tell whether workers are being started or replaced."""
-    blocker = plan.conflict or outcome.refused or plan.unresolved
+    if plan.paused:
+        message = "Nothing is rolled out: reconciling is paused by annotation."
+        return Condition(api.PROGRESSING, "False", api.RECONCILIATION_PAUSED, message)
+    blocker = outcome.refused or plan.blocker
     if blocker is not None:
         return Condition(api.PROGRESSING, "False", api.ON_HOLD, f"Nothing is rolled out: {blocker.reason}, see Ready.")
     if _deadline_exceeded(outcome.deployment):
@@ -120,14 +147,17 @@ def config_resolved(plan: Plan) -> Condition:
     """Tell whether whatever the resource refers to exists."""
     if plan.unresolved is not None:
         return Condition(api.CONFIG_RESOLVED, "False", plan.unresolved.reason, plan.unresolved.message)
-    if plan.conflict is not None:
+    if plan.conflict is not None or plan.rejected is not None:
         return Condition(api.CONFIG_RESOLVED, "Unknown", api.REFERENCES_UNKNOWN, "Not looked at, see Ready.")
     message = "Everything that the resource refers to exists."
     return Condition(api.CONFIG_RESOLVED, "True", api.ALL_REFERENCES_FOUND, message)
 
 
 def suspended(resource: Resource, counts: Counts) -> Condition:
-    """Tell whether the resource is suspended."""
+    """Tell whether the resource is suspended, or reconciling is paused."""
+    if resource.paused:
+        message = f"Annotation {RECONCILE} is Paused: nothing but this status is written until it is removed."
+        return Condition(api.SUSPENDED, "True", api.RECONCILIATION_PAUSED, message)
     if not resource.worker.suspended:
         return Condition(api.SUSPENDED, "False", api.STATE_RUNNING, "spec.state is Running.")
     if counts.replicas:
@@ -151,7 +181,9 @@ def stamp(new: Object, old: Mapping[str, Any] | None, now: datetime) -> Object:
 
 def is_settled(plan: Plan, outcome: Outcome) -> bool:
     """Tell whether nothing is expected to change by itself; if not, `reconcile` looks again soon."""
-    blocked = plan.conflict or outcome.refused or plan.unresolved
+    if plan.paused:
+        return True
+    blocked = outcome.refused or plan.blocker
     return not blocked and not children_problem(plan, outcome) and _is_complete(plan, outcome.deployment)
 
 

@@ -55,6 +55,7 @@ def test_values_reach_the_operator_as_its_settings() -> None:
         "watchNamespaces": ["shop", "billing"],
         "leaderElection": {"enabled": False},
         "resyncSeconds": 30,
+        "hostAccess": "Allowed",
         "log": {"level": "debug", "format": "text"},
     }
     container = _container(values)
@@ -64,6 +65,7 @@ def test_values_reach_the_operator_as_its_settings() -> None:
         "OUTBOX_OPERATOR_NAMESPACE": None,
         "OUTBOX_OPERATOR_POD_NAME": None,
         "OUTBOX_OPERATOR_WATCH_NAMESPACES": "shop,billing",
+        "OUTBOX_OPERATOR_HOST_ACCESS": "allowed",
         "OUTBOX_OPERATOR_LEADER_ELECTION": "false",
         "OUTBOX_OPERATOR_LEASE_NAME": "outbox-operator",
         "OUTBOX_OPERATOR_PORT": "8080",

@@ -230,7 +230,7 @@ def test_workers_are_admitted_where_pods_must_be_restricted(served: Cluster, nam
 
 
 def test_pods_that_the_cluster_refuses_are_told(served: Cluster, name: str) -> None:
-    served.apply(publisher(name, template={"spec": {"hostNetwork": True}}))
+    served.apply(publisher(name, template={"spec": {"securityContext": {"runAsNonRoot": False}}}))
     ready = served.wait_condition("obpub", name, "Ready", "False", "PodsNotCreated")
     assert "violates PodSecurity" in ready["message"]
     served.wait_event(name, "PodsNotCreated")

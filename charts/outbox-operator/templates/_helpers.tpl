@@ -103,6 +103,8 @@ The settings of the operator, for its pods and for the pod of `helm test`.
   value: "8080"
 - name: OUTBOX_OPERATOR_RESYNC_SECONDS
   value: {{ .Values.resyncSeconds | quote }}
+- name: OUTBOX_OPERATOR_HOST_ACCESS
+  value: {{ lower .Values.hostAccess }}
 - name: OUTBOX_OPERATOR_LOG_LEVEL
   value: {{ .Values.log.level | quote }}
 - name: OUTBOX_OPERATOR_LOG_FORMAT

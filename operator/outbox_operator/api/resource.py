@@ -44,6 +44,13 @@ class Key(NamedTuple):
         return f"{self.kind.name} {self.namespace}/{self.name}"
 
 
+class Identity(NamedTuple):
+    """Which object of the cluster is meant; all that is needed of a resource to report on it."""
+
+    key: Key
+    uid: str
+
+
 @dataclass(frozen=True)
 class Resource:
     """One Publisher or Subscription, parsed, with every default in place."""
@@ -61,3 +68,10 @@ class Resource:
     callback: str | None = None
     ordered: bool = False
     """Whether two workers must never run side by side."""
+    paused: bool = False
+    """Whether nothing of it may be written but its status."""
+
+    @property
+    def identity(self) -> Identity:
+        """Which object this is."""
+        return Identity(self.key, self.uid)

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from outbox_operator.api.conditions import WORKLOAD_NOT_FOUND, WORKLOAD_REFUSED, Problem
+from outbox_operator.api.marks import REVISION
+from outbox_operator.api.resource import GROUP
 from outbox_operator.build.labels import SELECTOR_LABELS
+from outbox_operator.build.names import deployment_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +17,6 @@ if TYPE_CHECKING:
     from outbox_operator.api.resource import Resource
 
 DEFAULT_CONTAINER_ANNOTATION: Final = "kubectl.kubernetes.io/default-container"
-REVISION_ANNOTATION: Final = "deployment.kubernetes.io/revision"
 
 # A worker needs no privileges, so those of the application (privileged, capabilities, escalation) are not inherited.
 _POD_SECURITY: Final = (
@@ -53,10 +55,16 @@ def follow(resource: Resource, workload: Mapping[str, Any] | None) -> Followed |
     reference = resource.worker.workload_ref
     if reference is None:
         return NOTHING
+    if reference.name == deployment_name(resource.key):
+        return Problem(
+            WORKLOAD_REFUSED,
+            f"workloadRef names Deployment {reference.name}, the one that this {resource.key.kind.name} itself makes. "
+            "Name the Deployment of the application, or set image.",
+        )
     if workload is None:
         return _missing(resource, reference.name)
     template = workload["spec"]["template"]
-    if any(label in template["metadata"].get("labels", {}) for label in SELECTOR_LABELS):
+    if _runs_workers(workload):
         return Problem(
             WORKLOAD_REFUSED,
             f"workloadRef names Deployment {reference.name}, which itself runs outbox workers. Name the Deployment of "
@@ -73,12 +81,21 @@ def follow(resource: Resource, workload: Mapping[str, Any] | None) -> Followed |
     return Followed(_container_parts(container), _pod_parts(template["spec"], container))
 
 
+def _runs_workers(workload: Mapping[str, Any]) -> bool:
+    """Tell whether a Deployment is one of ours: following it could go round in a circle."""
+    owners = workload["metadata"].get("ownerReferences") or ()
+    labels = workload["spec"]["template"]["metadata"].get("labels") or {}
+    return any(str(owner.get("apiVersion", "")).startswith(f"{GROUP}/") for owner in owners) or any(
+        label in labels for label in SELECTOR_LABELS
+    )
+
+
 def followed_revision(resource: Resource, workload: Mapping[str, Any] | None) -> tuple[str, str] | None:
     """Return name and revision of the Deployment that is followed; the revision is empty until it has one."""
     if resource.worker.workload_ref is None or workload is None:
         return None
     annotations = workload["metadata"].get("annotations") or {}
-    return workload["metadata"]["name"], str(annotations.get(REVISION_ANNOTATION, ""))
+    return workload["metadata"]["name"], str(annotations.get(REVISION, ""))
 
 
 def _missing(resource: Resource, name: str) -> Problem:

@@ -16,6 +16,11 @@ class Violation(NamedTuple):
     path: str
     message: str
 
+    @property
+    def is_unknown_field(self) -> bool:
+        """Whether it is only a field that the schema does not have."""
+        return not self.path
+
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
 

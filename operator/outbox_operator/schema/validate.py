@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from outbox_operator.api.resource import Kind
 
 
-def validate(kind: Kind, obj: Mapping[str, Any]) -> list[Violation]:
+def validate(kind: Kind, obj: Mapping[str, Any], *, known_only: bool = False) -> list[Violation]:
     """Return what the API server would refuse an object for; empty when nothing.
 
     Rules about a change are for the API server alone: here is no former object to compare with. As there, rules are
-    looked at only when the structure is sound.
+    looked at only when the structure is sound. `known_only` passes over fields that this version does not know.
     """
     schema = openapi_schema(kind)
     filled = with_defaults(schema, obj)
-    return list(violations(schema, filled)) or list(broken_rules(schema, filled))
+    broken = [found for found in violations(schema, filled) if not (known_only and found.is_unknown_field)]
+    return broken or list(broken_rules(schema, filled))
 
 
 def broken_rules(schema: Mapping[str, Any], value: Any, path: str = "") -> Iterator[Violation]:

@@ -169,3 +169,9 @@ async def test_applying_names_our_field_manager_and_takes_fields_over() -> None:
 
 def test_names_are_quoted_in_paths() -> None:
     assert Type("", "v1", "secrets").path("shop", "a/../b") == "/api/v1/namespaces/shop/secrets/a%2F..%2Fb"
+
+
+async def test_an_object_that_is_too_large_to_be_stored_is_refused_although_the_answer_blames_the_server() -> None:
+    found, _ = api((500, {"message": "etcdserver: request is too large"}))
+    with pytest.raises(InvalidError, match="too large to be stored"):
+        await found.apply(DEPLOYMENTS, DEPLOYMENT)

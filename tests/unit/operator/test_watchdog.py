@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from outbox_operator.api.resource import PUBLISHER, Key
+from outbox_operator.consumers import Consumers
 from outbox_operator.deliveries import Deliveries, Followers, WatchEvent
 from outbox_operator.errors import GoneError
 from outbox_operator.handlers import Triggers
@@ -37,7 +38,7 @@ class ListingApi:
 
 
 def resync_of(api: ListingApi, deliveries: Deliveries, added: list[Key]) -> Resync:
-    return Resync(api, (), deliveries, Followers(), added.append)  # type: ignore[arg-type]
+    return Resync(api, (), deliveries, Followers(), Consumers(), added.append)  # type: ignore[arg-type]
 
 
 async def no_sleep(_: float) -> None:
@@ -143,7 +144,7 @@ class TestTriggers:
 
     def triggers(self) -> tuple[Triggers, list[Key]]:
         added: list[Key] = []
-        return Triggers(Deliveries(), Followers(), added.append), added
+        return Triggers(Deliveries(), Followers(), Consumers(), added.append), added
 
     def test_a_new_generation_of_a_resource_is_looked_at_and_our_own_status_is_not(self) -> None:
         triggers, added = self.triggers()
