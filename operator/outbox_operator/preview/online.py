@@ -1,0 +1,127 @@
+"""Plan against a cluster: the operator's own steps, with every write turned into a dry run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from outbox_operator.api.parsing import parse
+from outbox_operator.api.resource import KIND_BY_NAME, KINDS, Key
+from outbox_operator.apply import Applied, apply_plan
+from outbox_operator.build.names import deployment_name
+from outbox_operator.consumers import Consumers
+from outbox_operator.deliveries import key_of
+from outbox_operator.kube import Api, Type, type_of
+from outbox_operator.observe import observe
+from outbox_operator.plan import Plan, plan
+from outbox_operator.preview.offline import namespace_of, ours
+from outbox_operator.preview.outlook import Change, Outlook
+from outbox_operator.schema.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from outbox_operator.api.resource import Object
+    from outbox_operator.preview.documents import Document
+
+
+class Rehearsal(Api):
+    """The operator's requests, without an effect."""
+
+    async def apply(self, type_: Type, obj: Mapping[str, Any], *, dry_run: bool = True) -> Object:  # noqa: ARG002
+        """Apply by dry run."""
+        return await super().apply(type_, obj, dry_run=True)
+
+    async def patch(self, type_: Type, obj: Mapping[str, Any], subresource: str | None = None) -> Object:  # noqa: ARG002
+        """Change nothing."""
+        return dict(obj)
+
+    async def delete(self, type_: Type, obj: Mapping[str, Any]) -> None:
+        """Delete nothing."""
+
+
+async def plan_documents(
+    api: Rehearsal, documents: Sequence[Document], namespace: str, *, host_access: bool
+) -> list[Outlook]:
+    """Return what applying the resources of the files would bring about."""
+    found: list[Outlook] = []
+    for document in ours(documents):
+        kind = KIND_BY_NAME.get(document.obj["kind"])
+        if kind is None:
+            found.append(Outlook(document.obj["kind"], f"there is no kind {document.obj['kind']}"))
+            continue
+        key = Key(kind, namespace_of(document.obj, namespace), document.obj["metadata"]["name"])
+        stored = await _rehearse(api, key, document.obj)
+        consumers = await _consumers(api, key.namespace)
+        if isinstance(stored, str):
+            found.append(Outlook(f"{key} ({document.source})", stored))
+            continue
+        consumers.update(key, stored)
+        found.append(await _outlook(api, key, stored, consumers, host_access=host_access))
+    return found
+
+
+async def plan_all(api: Rehearsal, namespace: str | None, *, host_access: bool) -> list[Outlook]:
+    """Return what this version of the operator would do about the resources that are there."""
+    listed = [(key_of(kind, obj), obj) for kind in KINDS for obj in await api.list(type_of(kind), namespace)]
+    consumers = Consumers()
+    for key, obj in listed:
+        consumers.update(key, obj)
+    return [await _outlook(api, key, obj, consumers, host_access=host_access) for key, obj in listed]
+
+
+async def _consumers(api: Api, namespace: str) -> Consumers:
+    found = Consumers()
+    for kind in KINDS:
+        for obj in await api.list(type_of(kind), namespace):
+            found.update(key_of(kind, obj), obj)
+    return found
+
+
+async def _rehearse(api: Api, key: Key, obj: Object) -> Object | str:
+    """Return the resource as the API server would store it, or its words of refusal."""
+    path = type_of(key.kind).path(key.namespace)
+    live = await api.get(type_of(key.kind), key.namespace, key.name)
+    metadata = {**obj["metadata"], "namespace": key.namespace}
+    verb, place = "POST", path
+    if live is not None:
+        metadata["resourceVersion"] = live["metadata"]["resourceVersion"]
+        verb, place = "PUT", f"{path}/{quote(key.name)}"
+    answer = await api.ask(verb, f"{place}?dryRun=All&fieldValidation=Strict", {**obj, "metadata": metadata})
+    if answer.status < 300 and answer.obj is not None:
+        return answer.obj
+    return str((answer.obj or {}).get("message", f"the API server answers {answer.status}"))
+
+
+async def _outlook(api: Rehearsal, key: Key, obj: Object, consumers: Consumers, *, host_access: bool) -> Outlook:
+    broken = validate(key.kind, obj, known_only=True)
+    if broken:
+        return Outlook(str(key), f"InvalidSpec: {'; '.join(map(str, broken))}")
+    resource = parse(key.kind, obj)
+    observed = await observe(api, resource, consumers.rival(key), host_access=host_access)
+    planned = plan(resource, observed)
+    applied = await apply_plan(api, planned, observed.deployment)
+    blocker = planned.blocker or applied.refused
+    objects = tuple(item for item in (planned.deployment, *(c.wanted for c in planned.children)) if item is not None)
+    workers = int(((observed.deployment or {}).get("status") or {}).get("replicas", 0))
+    return Outlook(
+        str(key),
+        f"{blocker.reason}: {blocker.message}" if blocker else None,
+        objects if blocker is None else (),
+        tuple(_changes(deployment_name(key), planned, applied)),
+        applied.roll if workers else None,
+    )
+
+
+def _changes(name: str, planned: Plan, applied: Applied) -> list[Change]:
+    found: list[Change] = []
+    if planned.deployment is not None and applied.refused is None:
+        why = applied.roll or applied.drift or ""
+        action = "create" if applied.created else "change" if applied.changed else "keep"
+        found.append(Change("Deployment", name, action, why if action == "change" else ""))  # type: ignore[arg-type]
+    elif planned.scale_to is not None:
+        found.append(Change("Deployment", name, "change", f"replicas become {planned.scale_to}"))
+    for child in applied.children:
+        action = "remove" if child.removed else "create" if child.created else "change" if child.changed else "keep"
+        found.append(Change(child.kind.name, child.name, action, child.drift or ""))  # type: ignore[arg-type]
+    return found
