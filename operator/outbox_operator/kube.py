@@ -34,7 +34,7 @@ from outbox_operator.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kubernetes.aio.client.api_client import ApiClient
 
@@ -120,6 +120,8 @@ class Api:
 
     def __init__(self, client: ApiClient) -> None:
         self.client = client
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked before each write: without the lead another replica may write already."""
 
     async def get(self, type_: Type, namespace: str, name: str) -> Object | None:
         """Return an object, or None when it or its kind does not exist."""
@@ -233,6 +235,8 @@ class Api:
     ) -> Object:
         used = {name: value for name, value in (query or {}).items() if value is not None}
         url = f"{path}?{urlencode(used)}" if used else path
+        if verb != "GET" and not self.may_write():
+            raise DeniedError(f"{verb} {path}: not sent, the lead may be another's by now")
         code = "none"
         try:
             async with asyncio.timeout(REQUEST_SECONDS):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -38,6 +39,9 @@ _T = TypeVar("_T")
 
 class PatientLock(LeaseLock):
     """A Lease whose requests have a deadline and whose connection errors count as "not this time"."""
+
+    renewed: float | None = None
+    """When the last request that made the Lease ours was begun, on the monotonic clock."""
 
     async def get(self, name: str, namespace: str) -> Any:
         try:
@@ -87,11 +91,15 @@ class PatientLock(LeaseLock):
         return True
 
     async def _tried(self, request: Awaitable[bool]) -> bool:
+        began = time.monotonic()
         try:
-            return await self._bounded(request)
+            done = await self._bounded(request)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             logger.warning("cannot write the lease: %s: %s", type(error).__name__, error)
             return False
+        if done:
+            self.renewed = began
+        return done
 
     @staticmethod
     async def _bounded(request: Awaitable[_T]) -> _T:
@@ -117,6 +125,11 @@ class Leader:
             onstopped_leading=self._end,
         )
         await LeaderElection(config).run()
+
+    def holds(self) -> bool:
+        """Tell whether the Lease cannot have run out yet; a process that was frozen learns it from here."""
+        renewed = self._lock.renewed
+        return renewed is not None and time.monotonic() - renewed < LEASE_SECONDS
 
     async def release(self) -> None:
         """Give the lead up, if held."""

@@ -69,6 +69,7 @@ async def _elected(settings: Settings, api: Api, health: Health, stop: asyncio.E
         if not leader.acquired.is_set():
             await election  # It ended before it began: raise its error.
             return EXIT_FAILED
+        api.may_write = leader.holds
         return await _work(settings, api, health, stop, lost=election)
     finally:
         leading = leader.acquired.is_set() and not election.done()

@@ -189,6 +189,10 @@ class OperatorProcess:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(SECONDS)
 
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,28 @@ def test_a_second_operator_takes_over_from_one_that_was_killed(
         own.apply(publisher("orders"))
         # The Lease lasts 15 s, and is looked at every 2 s.
         own.wait("deployment", "orders-pub", "exists", is_there, seconds=25)
+    finally:
+        second.kill()
+
+
+def test_an_operator_that_was_frozen_past_its_lease_writes_nothing_when_it_wakes(
+    own: Cluster, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    own.apply(publisher("orders"))
+    own.wait("deployment", "orders-pub", "exists", is_there)
+    second = OperatorProcess(own, tmp_path, own.namespace, pod_name="operator-2").start(working=False)
+    try:
+        operator.send(signal.SIGSTOP)
+        second.wait_log("working on", seconds=40)
+        second.send(signal.SIGSTOP)
+        # Both are frozen: whatever is written from here on would be the work of the first, which lost its lead.
+        own.kubectl("scale", "deployment", "orders-pub", "--replicas=5")
+        before = own.must_get("deployment", "orders-pub")["metadata"]["generation"]
+        operator.send(signal.SIGCONT)
+        assert operator.exit_code() == 1
+        found = own.must_get("deployment", "orders-pub")
+        assert (found["metadata"]["generation"], found["spec"]["replicas"]) == (before, 5)
+        second.send(signal.SIGCONT)
     finally:
         second.kill()
 
