@@ -175,3 +175,13 @@ async def test_an_object_that_is_too_large_to_be_stored_is_refused_although_the_
     found, _ = api((500, {"message": "etcdserver: request is too large"}))
     with pytest.raises(InvalidError, match="too large to be stored"):
         await found.apply(DEPLOYMENTS, DEPLOYMENT)
+
+
+async def test_without_the_lead_nothing_is_written_and_reading_goes_on() -> None:
+    found, client = api((200, {}))
+    found.may_write = lambda: False
+    for request in (found.apply(DEPLOYMENTS, DEPLOYMENT), found.create(DEPLOYMENTS, DEPLOYMENT)):
+        with pytest.raises(DeniedError, match="not sent"):
+            await request
+    assert await found.get(DEPLOYMENTS, "shop", "orders-pub") == {}
+    assert [verb for verb, _ in client.requests] == ["GET"]
