@@ -23,7 +23,8 @@ from django_outbox.dialects import DEAD_LETTER_PREFIX, RETRY_PREFIX
 from django_outbox.exceptions import BrokerUnavailable, ConfigurationError, SubscriptionRefused
 from django_outbox.link import Link, queue_is_there
 from django_outbox.transport.base import Outgoing, Patience
-from django_outbox.transport.publishing import StompTransport, unsendable
+from django_outbox.transport.frames import unsendable
+from django_outbox.transport.publishing import StompTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from django_outbox import settings
 from django_outbox.exceptions import BrokerError, ConfigurationError
 from django_outbox.transport.base import Outgoing, Patience, SendReport, Unsettled
-from django_outbox.transport.publishing import StompTransport, unsendable
+from django_outbox.transport.frames import unsendable
+from django_outbox.transport.publishing import StompTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import Error as DatabaseTrouble
-from django.utils import timezone
 
 from django_outbox import metrics, settings, store
+from django_outbox.accounting import about, note_sent
 from django_outbox.bases import worker_backoff_seconds
 from django_outbox.blocking import Blocking
 from django_outbox.composing import compose
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
 from django_outbox.isolation import Isolation, Verdict
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP
+from django_outbox.overlap import Overlap
 from django_outbox.pace import Pace
 from django_outbox.retry import RetryPolicy
 from django_outbox.store import Share
@@ -54,6 +55,8 @@ _LOOK_EVERY = 20
 _SUSPECT_SECONDS = 5.0
 _PARKED_AT_A_TIME = 1000
 _ANSWER_SECONDS = 1.0
+# A claim made ahead may use up this part of its lease before it is sent.
+_FRESH_PART = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +117,17 @@ class Relay:
         self._keys_are_busy = False
         self._notified = False
         self.pace = Pace(options.idle_wait)
+        self._overlap = Overlap(self._settle, self._release, options.lease / _FRESH_PART)
 
     def run(self) -> int:
         """Publish until asked to stop; return the process's exit code."""
+        self._overlap.is_on = True
         try:
             while not self.stop.is_set():
                 self.health.beat()
                 if self._connected() and self._broker_reads():
                     self._publish_or_wait()
+            self._overlap.end()
         except _GaveUpError:
             # The trouble itself has been logged each time it was met.
             logger.error(  # noqa: TRY400
@@ -158,6 +164,8 @@ class Relay:
         is_looking = claimed < self.options.batch_size or self._keys_are_busy or self._batches % _LOOK_EVERY == 0
         if due is None and is_looking:
             due = store.look(self.options.using)
+        if due is not None and (due.keyed or due.troubled):
+            self._overlap.catch_up()
         if due is not None and due.keyed:
             of_keys = self._publish_clean(Share.KEYED)
             self._keys_are_busy = of_keys > 0
@@ -170,13 +178,19 @@ class Relay:
         """Send rows that never failed: all at once, those of one key one after the other."""
         isolation = self.isolations[share]
         if self.blocking.must_ask:
+            self._overlap.end()
             return 0
         limit = 1 if self.blocking.is_on else isolation.limit
-        claim = store.claim(limit, self.options.lease, self.options.using, share=share)
+        claim = self._overlap.take() if share is Share.UNKEYED else None
+        if claim is None:
+            claim = store.claim(limit, self.options.lease, self.options.using, share=share)
         self.health.set_ready("database", ok=True, reason="answers")
         if claim.rows:
             metrics.PUBLISH_BATCH.observe(len(claim.rows))
-            self._send(claim, claim.rows, self.options.receipt_timeout, isolation)
+            overlaps = self._overlap.is_on and share is Share.UNKEYED and len(claim.rows) == self.options.batch_size
+            self._send(claim, claim.rows, self.options.receipt_timeout, isolation, overlaps=overlaps)
+        else:
+            self._overlap.catch_up()
         if share is Share.KEYED and len(claim.rows) < limit and settings.ORDER_ON_FAILURE == "park":
             self._park_followers()
         return len(claim.rows)
@@ -198,17 +212,41 @@ class Relay:
                 break
         return len(claim.rows)
 
-    def _send(self, claim: Claim, rows: Sequence[ClaimedRow], seconds: float, isolation: Isolation) -> bool:
-        """Send rows, settle them, and tell whether the connection is still good."""
+    def _send(
+        self, claim: Claim, rows: Sequence[ClaimedRow], seconds: float, isolation: Isolation, *, overlaps: bool = False
+    ) -> bool:
+        """Send rows, settle them, and tell whether the connection is still good.
+
+        With ``overlaps`` the batch before is settled and the next is claimed while these are on the wire.
+        """
         messages, unsayable = compose(rows)
-        report = self.transport.send(messages, self._patience(seconds))
+        report = self.transport.send(messages, self._patience(seconds), self._meanwhile if overlaps else None)
         report.refused.update(unsayable)
-        self._conclude(claim, rows, report, isolation)
+        is_clean = report.unsettled is None and len(report.confirmed) == len(rows)
+        if overlaps and is_clean:
+            isolation.judge(rows, report)
+            self._overlap.put_off(claim, rows, report)
+        else:
+            self._overlap.end()
+            self._conclude(claim, rows, report, isolation)
         if report.blocked:
             self.blocking.begin(self._host)
         elif report.confirmed and report.unsettled is None:
             self.blocking.on_rest()
         return report.unsettled is None
+
+    def _meanwhile(self) -> None:
+        self._overlap.catch_up()
+        if self.stop.is_set():
+            return
+        try:
+            self._overlap.keep(store.claim(self.options.batch_size, self.options.lease, self.options.using))
+        except DatabaseTrouble as error:
+            # What is on the wire has to be concluded first.
+            self._ride_out(error, failures=1)
+
+    def _release(self, claim: Claim) -> None:
+        self._give_back(claim.token, [row.id for row in claim.rows], Verdict.RELEASE)
 
     def wake(self) -> None:
         """Look into the outbox now; from any thread."""
@@ -251,6 +289,7 @@ class Relay:
         if self.transport.is_connected():
             return True
         self._note_loss("connection_lost")
+        self._overlap.end()
         try:
             self.connect()
         except (BrokerUnavailable, BrokerRefused) as error:
@@ -298,16 +337,7 @@ class Relay:
                 len(ids) - kept,
                 len(ids),
             )
-        now = timezone.now()
-        for row in sent:
-            seconds = report.confirmed.get(row.id)
-            if seconds is not None:
-                metrics.PUBLISHED.labels(destination=row.destination, result="success").inc()
-                metrics.PUBLISH_DURATION.labels(destination=row.destination).observe(seconds)
-                metrics.PUBLISH_LAG.labels(destination=row.destination).observe(
-                    max(0.0, (now - row.added).total_seconds())
-                )
-                logger.info("Message published with id: %s", row.id, extra=_about(row))
+        note_sent(sent, report.confirmed)
 
     def _failure(self, row: ClaimedRow, error: str, reason: str) -> store.Failure:
         failures = row.retry + 1
@@ -320,14 +350,14 @@ class Relay:
                 failures,
                 error,
                 "" if row.key is None else _FOLLOWERS[settings.ORDER_ON_FAILURE],
-                extra=_about(row) | {"attempts": failures},
+                extra=about(row) | {"attempts": failures},
             )
         else:
             metrics.PUBLISH_RETRIES.labels(destination=row.destination, reason=reason).inc()
             logger.warning(
                 "Message with id %s failed for the %d. time, next in %.0f s: %s",
                 *(row.id, failures, rest, error),
-                extra=_about(row) | {"attempts": failures, "retry_in": rest},
+                extra=about(row) | {"attempts": failures, "retry_in": rest},
             )
         return store.Failure(row_id=row.id, failures=failures, rest=rest, error=_storable(error))
 
@@ -390,11 +420,6 @@ class Relay:
                 # A stopped loop may come here again and again until its deadline: it must not spin.
                 time.sleep(min(left, RECONNECT_PAUSE_SECONDS))
                 return
-
-
-def _about(row: ClaimedRow) -> dict[str, Any]:
-    """Return the structured fields of a log record about one row; never the body."""
-    return {"msg_id": str(row.id), "destination": row.destination}
 
 
 def _storable(error: str) -> str:

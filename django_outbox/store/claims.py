@@ -11,10 +11,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import F
 
 from django_outbox.choices import StatusChoice
+from django_outbox.store.atonce import can_claim_at_once, claimed_at_once
 from django_outbox.store.ordering import claimer_alone, keyed_rows, rows_in_turn, troubled_rows, unbroken, unkeyed_rows
-from django_outbox.store.rows import Claim, all_rows, due_rows, in_seconds, read
+from django_outbox.store.rows import AnyOf, Claim, all_rows, due_rows, in_seconds, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +70,8 @@ def claim(limit: int, lease_seconds: float, using: str = DEFAULT_DB_ALIAS, *, sh
         return _claim_in_turn(token, limit, lease_seconds, using)
     queries = {Share.UNKEYED: unkeyed_rows, Share.KEYED: rows_in_turn, Share.TROUBLED: troubled_rows}
     due = queries[share](using)
+    if can_claim_at_once(using):
+        return Claim(token, claimed_at_once(due, token, limit, lease_seconds))
     if can_lock:
         return _claim_by_locking(token, due, limit, lease_seconds)
     return _claim_by_writing(token, due, limit, lease_seconds)
@@ -100,7 +104,7 @@ def _locked(rows: QuerySet[Published]) -> QuerySet[Published]:
 
 def _mark(token: uuid.UUID, rows: Sequence[ClaimedRow], lease_seconds: float, using: str) -> None:
     if rows:
-        chosen = all_rows(using).filter(pk__in=[row.id for row in rows])
+        chosen = all_rows(using).filter(AnyOf(F("pk"), [row.id for row in rows]))
         chosen.update(claim_token=token, claimed_until=in_seconds(lease_seconds))
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 from django.db import models
-from django.db.models import Q, QuerySet, Value
+from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Now
+from django.db.models.lookups import In
 
 from django_outbox.choices import StatusChoice
 from django_outbox.outbox import published_model
@@ -37,8 +38,8 @@ class DatabaseNow(Now):
         return self.as_sql(compiler, connection, template=template, **context)
 
 
-_COLUMNS = ("pk", "destination", "body", "headers", "added", "retry", "key")
-_DOCUMENTS = ("body", "headers")
+COLUMNS = ("id", "destination", "body", "headers", "added", "retry", "key")
+DOCUMENTS = ("body", "headers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,19 @@ class Claim:
     rows: tuple[ClaimedRow, ...]
 
 
+class AnyOf(In):
+    """``IN`` for a list of ids, as one array where the database has arrays: no statement with hundreds of parts."""
+
+    def get_prep_lookup(self) -> Any:
+        """Return the ids as they are: they came out of the database."""
+        return self.rhs
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+        """Compare with any element of an array."""
+        column, values = self.process_lhs(compiler, connection)
+        return f"{column} = ANY(%s)", [*values, list(self.rhs)]
+
+
 def all_rows(using: str) -> QuerySet[Published]:
     """Return every row, past any manager of the project's own."""
     return published_model()._base_manager.using(using)
@@ -79,7 +93,7 @@ def due_rows(using: str) -> QuerySet[Published]:
 
 def held(token: uuid.UUID, ids: Collection[uuid.UUID], using: str) -> QuerySet[Published]:
     """Return those rows of ``ids`` that the claim ``token`` still holds."""
-    return all_rows(using).filter(pk__in=list(ids), claim_token=token, status=StatusChoice.SCHEDULE)
+    return all_rows(using).filter(AnyOf(F("pk"), list(ids)), claim_token=token, status=StatusChoice.SCHEDULE)
 
 
 def in_seconds(seconds: float) -> models.expressions.CombinedExpression:
@@ -90,7 +104,7 @@ def in_seconds(seconds: float) -> models.expressions.CombinedExpression:
 def read(found: QuerySet[Published]) -> tuple[ClaimedRow, ...]:
     """Fetch rows with what the publisher needs of them; what Python cannot read of one comes as ``Unreadable``."""
     try:
-        return tuple(ClaimedRow(*values) for values in found.values_list(*_COLUMNS))
+        return tuple(ClaimedRow(*values) for values in found.values_list(*COLUMNS))
     except (ValueError, RecursionError):
         # Databases hold deeper documents and longer numbers than Python reads. One such row must not hide the others.
         return _read_apart(found)
@@ -99,9 +113,9 @@ def read(found: QuerySet[Published]) -> tuple[ClaimedRow, ...]:
 def _read_apart(found: QuerySet[Published]) -> tuple[ClaimedRow, ...]:
     """Fetch rows with their documents one by one."""
     rows = []
-    for values in found.values(*(name for name in _COLUMNS if name not in _DOCUMENTS)):
-        documents = {name: _document(found.db, values["pk"], name) for name in _DOCUMENTS}
-        rows.append(ClaimedRow(*({**values, **documents}[name] for name in _COLUMNS)))
+    for values in found.values(*(name for name in COLUMNS if name not in DOCUMENTS)):
+        documents = {name: _document(found.db, values["id"], name) for name in DOCUMENTS}
+        rows.append(ClaimedRow(*({**values, **documents}[name] for name in COLUMNS)))
     return tuple(rows)
 
 

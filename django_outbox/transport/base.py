@@ -87,9 +87,12 @@ class Transport(Protocol):
     def connect(self) -> None:
         """Open the connection. Raises ``BrokerUnavailable`` or ``BrokerRefused``."""
 
-    def send(self, messages: Sequence[Outgoing], patience: Patience) -> SendReport:
+    def send(
+        self, messages: Sequence[Outgoing], patience: Patience, meanwhile: Callable[[], None] | None = None
+    ) -> SendReport:
         """Send all, wait for their receipts, and tell what became of each. Broker trouble is in the report, not raised.
 
+        ``meanwhile`` is called once, when what can go is on its way and nothing but the receipts is to be waited for.
         After a report that is not settled the connection is closed: a late answer can then never be mistaken.
         """
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
 from django_outbox.transport import addressing
 from django_outbox.transport.base import SendReport, Unsettled
-from django_outbox.transport.publishing import unsendable
+from django_outbox.transport.frames import unsendable
 from django_outbox.transport.queues import MemoryQueue, StoredMessage, Taken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from django_outbox.transport.base import Outgoing, Patience
     from django_outbox.transport.queues import Consumer
@@ -285,7 +285,9 @@ class MemoryTransport:
         patience.tick()
         return self.is_connected() and not (self.broker.is_blocked and self._is_stalled)
 
-    def send(self, messages: Sequence[Outgoing], patience: Patience) -> SendReport:
+    def send(
+        self, messages: Sequence[Outgoing], patience: Patience, meanwhile: Callable[[], None] | None = None
+    ) -> SendReport:
         """Take the messages one after the other, as far as the broker's faults let them."""
         report = SendReport()
         stuck: set[str | None] = set()
@@ -297,6 +299,8 @@ class MemoryTransport:
             if message.lane is not None and message.key not in report.confirmed:
                 stuck.add(message.lane)
         patience.tick()
+        if meanwhile is not None:
+            meanwhile()
         if report.unsettled is not None:
             self._connected = False
         return report

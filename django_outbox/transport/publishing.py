@@ -7,176 +7,35 @@ by nothing at all, which is why waiting has an end.
 
 from __future__ import annotations
 
-import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stomp import StompConnection12
 from stomp.exception import StompException
-from stomp.listener import ConnectionListener
 
 from django_outbox import settings
 from django_outbox.dialects import Dialect
 from django_outbox.transport.base import Patience, SendReport, Unsettled
+from django_outbox.transport.book import ReceiptBook
 from django_outbox.transport.declared import DeclaredQueues
+from django_outbox.transport.frames import send_frame, unsendable
 from django_outbox.transport.lanes import Lanes
-from django_outbox.transport.stomp import OpenConnection, abort, describe_error, hosts_in_words, open_connection
+from django_outbox.transport.receipts import ReceiptTap
+from django_outbox.transport.stomp import OpenConnection, abort, hosts_in_words, open_connection
 from django_outbox.transport.wire import bound_sending
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from django_outbox.transport.base import Outgoing
 
-TICK_SECONDS = 1.0
 # How long a broker that stopped confirming has to answer a question, before it counts as blocked.
 QUESTION_SECONDS = 3.0
-# An ERROR frame and the end of the connection come as two events; the second may be a moment behind.
-_ERROR_GRACE_SECONDS = 0.1
+# Written at once. What is not known to be written after a failure is at most this.
+_CHUNK = 32
 # Ours alone: a row that brings them would break the frame or the bookkeeping.
 _FRAME_HEADERS = frozenset({"destination", "content-length", "receipt"})
-
-
-@dataclass(slots=True)
-class _Sent:
-    key: UUID
-    at: float
-
-
-class ReceiptBook(ConnectionListener):  # type: ignore[misc]
-    """Which messages of one connection are answered; written by stomp.py's receiver, read by the sender."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._open: dict[str, _Sent] = {}
-        self._report = SendReport()
-        self._news: list[UUID] = []
-        self._errors: list[str] = []
-        self._lost = False
-        self._wakes_for_each = False
-        self._questions: set[str] = set()
-
-    def begin(self, *, wakes_for_each: bool = False) -> None:
-        """Start the bookkeeping of a new batch; ``wakes_for_each`` is for who has to act on each confirm."""
-        with self._changed:
-            self._report = SendReport()
-            self._news = []
-            self._errors = []
-            self._wakes_for_each = wakes_for_each
-
-    def expect(self, receipt: str, key: UUID) -> None:
-        """Note a message just before it is sent: the answer may be here before the call returns."""
-        with self._changed:
-            self._open[receipt] = _Sent(key, time.monotonic())
-
-    def ask(self, receipt: str) -> None:
-        """Note a question just before it is asked."""
-        with self._changed:
-            self._questions.add(receipt)
-
-    def is_asking(self) -> bool:
-        """Tell whether a question is not answered yet."""
-        with self._changed:
-            return bool(self._questions)
-
-    def wait_for_answer(self, patience: Patience) -> bool:
-        """Wait until every question is answered, and tell whether that is so."""
-        with self._changed:
-            while self._questions and not self._lost and patience.left() > 0:
-                self._changed.wait(min(TICK_SECONDS, patience.left()))
-                patience.tick()
-            return not self._questions and not self._lost
-
-    def refuse(self, key: UUID, why: str) -> None:
-        """Note a message that is not sent because it cannot be said in a frame."""
-        with self._changed:
-            self._report.refused[key] = why
-
-    def on_receipt(self, frame: Any) -> None:
-        """Note the broker's confirm of one message."""
-        with self._changed:
-            receipt = frame.headers.get("receipt-id")
-            if receipt in self._questions:
-                self._questions.discard(receipt)
-                self._changed.notify_all()
-            sent = self._open.pop(receipt, None)
-            if sent is not None:
-                self._report.confirmed[sent.key] = time.monotonic() - sent.at
-                self._news.append(sent.key)
-                if self._wakes_for_each or self._is_over():
-                    self._changed.notify_all()
-
-    def on_error(self, frame: Any) -> None:
-        """Note the broker's refusal, of one message where it says which."""
-        with self._changed:
-            words = describe_error(frame)
-            sent = self._open.pop(frame.headers.get("receipt-id"), None)
-            if sent is None:
-                self._errors.append(words)
-            else:
-                self._report.refused[sent.key] = words
-            self._changed.notify_all()
-
-    def on_disconnected(self) -> None:
-        """Note that no further answer will come."""
-        with self._changed:
-            self._lost = True
-            self._changed.notify_all()
-
-    def wait(self, patience: Patience) -> SendReport:
-        """Wait until every message is answered, the connection is lost, or patience ends; return what is known."""
-        while self.news(patience):
-            pass
-        return self.conclude()
-
-    def news(self, patience: Patience) -> list[UUID]:
-        """Wait for confirms and return those since the last call; none when there is nothing more to wait for.
-
-        Where a confirm lets nobody else go, they are returned all together. Without a word from a broker that has
-        complained, no further confirm is to be expected.
-        """
-        with self._changed:
-            while not (self._news and self._wakes_for_each) and not self._is_over() and patience.left() > 0:
-                before = len(self._open)
-                self._changed.wait(min(TICK_SECONDS, patience.left()))
-                patience.tick()
-                if self._errors and len(self._open) == before:
-                    return []
-            news, self._news = self._news, []
-            return [] if self._errors or self._lost else news
-
-    def conclude(self) -> SendReport:
-        """Return what is known."""
-        with self._changed:
-            if self._errors:
-                self._changed.wait_for(lambda: self._lost, _ERROR_GRACE_SECONDS)
-            return self._conclude()
-
-    def abandon(self) -> SendReport:
-        """Return what is known, without waiting: nothing more will be heard."""
-        with self._changed:
-            self._lost = True
-            return self._conclude()
-
-    def _is_over(self) -> bool:
-        # RabbitMQ goes on after a message that it cannot route: each ERROR then stands for one message without receipt.
-        return self._lost or len(self._open) <= len(self._errors)
-
-    def _conclude(self) -> SendReport:
-        report = self._report
-        if self._lost or len(self._errors) > len(self._open):
-            report.unsettled = Unsettled.CONNECTION_LOST
-            report.detail = self._errors[-1] if self._errors else "the connection to the broker was lost"
-        elif self._errors and len(self._errors) == len(self._open):
-            # Frames are taken in order, and so are the errors about them.
-            for sent, words in zip(self._open.values(), self._errors, strict=True):
-                report.refused[sent.key] = words
-            self._open.clear()
-        elif self._open:
-            report.unsettled = Unsettled.CONNECTION_LOST if self._errors else Unsettled.TIMEOUT
-            report.detail = self._errors[-1] if self._errors else "the broker did not confirm in time"
-        return report
 
 
 class StompTransport:
@@ -209,15 +68,20 @@ class StompTransport:
         self.close()
         self._generation += 1
         self._book = ReceiptBook()
-        self._open = open_connection("publisher", listener=self._book)
+        self._open = open_connection("publisher", listener=self._book, prepare=self._tap)
         bound_sending(self._open.connection.transport.socket, settings.RECEIPT_TIMEOUT)
 
-    def send(self, messages: Sequence[Outgoing], patience: Patience) -> SendReport:
+    def send(
+        self, messages: Sequence[Outgoing], patience: Patience, meanwhile: Callable[[], None] | None = None
+    ) -> SendReport:
         """Send all without waiting in between, except within a lane, then wait for the receipts."""
         lanes = Lanes(messages)
         self._written.clear()
         self._book.begin(wakes_for_each=lanes.any_waiting())
-        failed = self._write_all(lanes.first, patience) or self._follow(lanes, patience)
+        failed = self._write_all(lanes.first, patience)
+        if meanwhile is not None:
+            meanwhile()
+        failed = failed or self._follow(lanes, patience)
         report = self._book.conclude() if failed is None else self._book.abandon()
         if failed is not None:
             report.unsettled, report.detail = failed
@@ -284,11 +148,11 @@ class StompTransport:
         if self._open is None:
             return Unsettled.CONNECTION_LOST, "there is no connection to the broker"
         dialect = self.dialect
-        for message in messages:
+        for start in range(0, len(messages), _CHUNK):
             if patience.left() <= 0:
                 return Unsettled.TIMEOUT, "the broker takes messages too slowly"
             try:
-                self._write(self._open.connection, message, dialect)
+                self._write(self._open.connection, messages[start : start + _CHUNK], dialect)
             except BlockingIOError:
                 return Unsettled.TIMEOUT, "the broker has stopped reading, as it does when memory or disk run out"
             except (StompException, OSError, AttributeError) as error:
@@ -302,37 +166,37 @@ class StompTransport:
         words = report.detail or f"the connection to the broker was lost: {error or type(error).__name__}"
         return Unsettled.CONNECTION_LOST, words
 
-    def _write(self, connection: Any, message: Outgoing, dialect: Dialect) -> None:
-        self._written.add(message.key)
-        problem = unsendable(message.headers, message.destination)
-        if problem is not None:
-            self._book.refuse(message.key, problem)
+    def _write(self, connection: Any, messages: Sequence[Outgoing], dialect: Dialect) -> None:
+        self._written.update(message.key for message in messages)
+        sent: dict[str, Outgoing] = {}
+        for message in messages:
+            problem = unsendable(message.headers, message.destination)
+            if problem is None:
+                self._serial += 1
+                sent[f"{self._generation}-{self._serial}"] = message
+            else:
+                self._book.refuse(message.key, problem)
+        self._book.expect({receipt: message.key for receipt, message in sent.items()})
+        if _is_plain(connection):
+            frames = [
+                send_frame(one.destination, one.body, self._headers(one, dialect), key) for key, one in sent.items()
+            ]
+            connection.transport.send(b"".join(frames))
             return
-        self._serial += 1
-        receipt = f"{self._generation}-{self._serial}"
-        headers = {name: value for name, value in message.headers.items() if name not in _FRAME_HEADERS}
-        self._book.expect(receipt, message.key)
-        needed = {**dialect.send_headers(message.destination), **self._declared.headers(message.destination)}
-        headers = {**needed, **headers, "receipt": receipt}
-        connection.send(message.destination, message.body, headers=headers)
+        for receipt, message in sent.items():
+            headers = {**self._headers(message, dialect), "receipt": receipt}
+            connection.send(message.destination, message.body, headers=headers)
+
+    def _headers(self, message: Outgoing, dialect: Dialect) -> dict[str, Any]:
+        headers = {**dialect.send_headers(message.destination), **self._declared.headers(message.destination)}
+        headers.update((name, value) for name, value in message.headers.items() if name not in _FRAME_HEADERS)
+        return headers
+
+    def _tap(self, connection: Any) -> None:
+        if _is_plain(connection):
+            connection.transport.receive = ReceiptTap(connection.transport, self._book.hear)
 
 
-def unsendable(headers: Mapping[str, str], destination: str = "/") -> str | None:
-    """Return why these headers, or the destination, cannot be put in a frame, None when they can.
-
-    stomp.py escapes values but neither names nor NUL, and a frame that goes out crooked takes its neighbours down.
-    """
-    for name, value in {**headers, "destination": destination}.items():
-        if name == "destination" and not value:
-            return "the destination is empty"
-        if name == "transaction":
-            return "the header 'transaction' is STOMP's own: the broker would wait for the end of one that nobody began"
-        if not name or any(character in name for character in "\r\n:\0"):
-            return f"the header name {name!r} is empty or holds a colon, a line break or NUL"
-        if "\0" in value:
-            return f"the header {name!r} holds NUL"
-        try:
-            f"{name}{value}".encode()
-        except UnicodeEncodeError:
-            return f"the header {name!r} holds what UTF-8 cannot say"
-    return None
+def _is_plain(connection: Any) -> bool:
+    """Tell whether frames may go past the connection's methods: a class of the project's own wants to see each."""
+    return type(connection) is StompConnection12

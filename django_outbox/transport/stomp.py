@@ -27,7 +27,7 @@ from django_outbox.transport.tls import arguments_of_set_ssl, tls_settings
 from django_outbox.transport.wire import Dialer, TlsRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from django_outbox.dialects import Dialect
 
@@ -126,19 +126,23 @@ def open_connection(
     role: str,
     listener: ConnectionListener | None = None,
     heartbeats: tuple[int, int] | None = None,
+    prepare: Callable[[Any], None] | None = None,
     **options: Any,
 ) -> OpenConnection:
     """Connect, log in, and return the connection once a broker accepted it; they are tried in the settings' order.
 
     ``role`` says in errors and logs what it is for. ``listener`` hears every frame of the connection that is accepted
-    from the first on. ``heartbeats`` default to ``DEFAULT_STOMP_HEARTBEATS``; (0, 0) turns them off. Raises
-    ``BrokerUnavailable``, ``BrokerRefused``, or ``ConfigurationError`` for TLS files that cannot be read.
+    from the first on, and ``prepare`` is called with each connection before it is opened. ``heartbeats`` default to
+    ``DEFAULT_STOMP_HEARTBEATS``; (0, 0) turns them off. Raises ``BrokerUnavailable``, ``BrokerRefused``, or
+    ``ConfigurationError`` for TLS files that cannot be read.
     """
     wanted = settings.DEFAULT_STOMP_HEARTBEATS if heartbeats is None else heartbeats
     defaults = {"timeout": CONNECT_TIMEOUT_SECONDS, "reconnect_attempts_max": 1}
     problems: list[BrokerUnavailable | BrokerRefused] = []
     for host in configured_hosts():
         connection = build_connection(wanted, [host], **{**defaults, **options})
+        if prepare is not None:
+            prepare(connection)
         try:
             return _open(connection, host, role, listener)
         except (BrokerUnavailable, BrokerRefused) as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django_outbox import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from django_outbox.transport.base import Outgoing, Patience, SendReport, Transport
 
@@ -34,11 +34,13 @@ class TracedTransport:
         """Open the connection. Raises ``BrokerUnavailable`` or ``BrokerRefused``."""
         self._transport.connect()
 
-    def send(self, messages: Sequence[Outgoing], patience: Patience) -> SendReport:
+    def send(
+        self, messages: Sequence[Outgoing], patience: Patience, meanwhile: Callable[[], None] | None = None
+    ) -> SendReport:
         """Send all, and note on the span how many were confirmed and refused."""
         destinations = {message.destination for message in messages}
         with tracing.sending([message.headers for message in messages], destinations, self.host) as span:
-            report = self._transport.send(messages, patience)
+            report = self._transport.send(messages, patience, meanwhile)
             if span is not None:
                 span.set_attribute("outbox.confirmed", len(report.confirmed))
                 span.set_attribute("outbox.refused", len(report.refused))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from django_outbox import story
 from django_outbox.story import Asked, Failure, delay_before_next, round_up
-from django_outbox.transport.publishing import unsendable
+from django_outbox.transport.frames import unsendable
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 DELAYS = (10, 60)

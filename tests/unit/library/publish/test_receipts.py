@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from django_outbox.transport.base import Patience, SendReport, Unsettled
-from django_outbox.transport.publishing import ReceiptBook
+from django_outbox.transport.book import ReceiptBook
 
 
 def _frame(receipt: str | None = None, message: str = "", body: str = "") -> Any:
@@ -21,8 +21,7 @@ def _book(*receipts: str) -> tuple[ReceiptBook, dict[str, uuid.UUID]]:
     book = ReceiptBook()
     book.begin()
     keys = {receipt: uuid.uuid4() for receipt in receipts}
-    for receipt, key in keys.items():
-        book.expect(receipt, key)
+    book.expect(keys)
     return book, keys
 
 

@@ -1,0 +1,75 @@
+"""A claim in one statement, for PostgreSQL: rows are chosen, locked, marked and returned in one round trip.
+
+The statement is Django's own for the choice, wrapped; what comes back is read here, without the layers of a query set.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+from django.db.models import JSONField
+
+from django_outbox.outbox import published_model
+from django_outbox.store.rows import COLUMNS, DOCUMENTS, ClaimedRow
+from django_outbox.wellformed import Unreadable
+
+if TYPE_CHECKING:
+    import uuid
+
+    from django.db.models import QuerySet
+
+    from django_outbox.models import Published
+
+# The choice is an array, worked out once: a join might choose again for each row that it looks at.
+_STATEMENT = """
+UPDATE {table} SET claim_token = %s, claimed_until = STATEMENT_TIMESTAMP() + %s * interval '1 second'
+WHERE {key} = ANY(ARRAY({chosen})) RETURNING {columns}
+"""
+
+
+def can_claim_at_once(using: str) -> bool:
+    """Tell whether the database can, and the documents are plain JSON: a field of the project's own reads otherwise."""
+    meta = published_model()._meta
+    documents = [meta.get_field(name) for name in DOCUMENTS]
+    return connections[using].vendor == "postgresql" and all(
+        type(field) is JSONField and field.decoder is None for field in documents
+    )
+
+
+def claimed_at_once(
+    due: QuerySet[Published], token: uuid.UUID, limit: int, lease_seconds: float
+) -> tuple[ClaimedRow, ...]:
+    """Mark up to ``limit`` rows of ``due`` with a token and a time limit, and return them in order."""
+    connection = connections[due.db]
+    quote = connection.ops.quote_name
+    sql, values = due.order_by("added", "id").values_list("pk")[:limit].query.get_compiler(due.db).as_sql()
+    meta = published_model()._meta
+    statement = _STATEMENT.format(
+        table=quote(meta.db_table),
+        key=quote(meta.get_field("id").column),
+        # Django would have a transaction around it, which the one statement is.
+        chosen=f"{sql} FOR UPDATE SKIP LOCKED",
+        columns=", ".join(quote(meta.get_field(name).column) for name in COLUMNS),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [token, lease_seconds, *values])
+        rows = [_row(*found) for found in cursor.fetchall()]
+    rows.sort(key=lambda row: (row.added, row.id))
+    return tuple(rows)
+
+
+def _row(row_id: uuid.UUID, destination: str, body: Any, headers: Any, *rest: Any) -> ClaimedRow:
+    return ClaimedRow(row_id, destination, _document(body, "body"), _document(headers, "headers"), *rest)
+
+
+def _document(text: Any, column: str) -> Any:
+    """Return what a document says: Django keeps drivers from reading it."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        # Databases hold deeper documents and longer numbers than Python reads. One such row must not hide the others.
+        return Unreadable(f"the row's {column} cannot be read: {error}")
