@@ -6,10 +6,10 @@ The statement is Django's own for the choice, wrapped; what comes back is read h
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import connections
-from django.db.models import JSONField
+from django.db.models import Field, JSONField
 
 from django_outbox.outbox import published_model
 from django_outbox.store.rows import COLUMNS, DOCUMENTS, ClaimedRow
@@ -45,19 +45,22 @@ def claimed_at_once(
     connection = connections[due.db]
     quote = connection.ops.quote_name
     sql, values = due.order_by("added", "id").values_list("pk")[:limit].query.get_compiler(due.db).as_sql()
-    meta = published_model()._meta
     statement = _STATEMENT.format(
-        table=quote(meta.db_table),
-        key=quote(meta.get_field("id").column),
+        table=quote(published_model()._meta.db_table),
+        key=quote(_column("id")),
         # Django would have a transaction around it, which the one statement is.
         chosen=f"{sql} FOR UPDATE SKIP LOCKED",
-        columns=", ".join(quote(meta.get_field(name).column) for name in COLUMNS),
+        columns=", ".join(quote(_column(name)) for name in COLUMNS),
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, [token, lease_seconds, *values])
         rows = [_row(*found) for found in cursor.fetchall()]
     rows.sort(key=lambda row: (row.added, row.id))
     return tuple(rows)
+
+
+def _column(name: str) -> str:
+    return str(cast("Field[Any, Any]", published_model()._meta.get_field(name)).column)
 
 
 def _row(row_id: uuid.UUID, destination: str, body: Any, headers: Any, *rest: Any) -> ClaimedRow:
