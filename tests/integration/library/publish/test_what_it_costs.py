@@ -31,9 +31,7 @@ print(" ".join(query["sql"].split()[0] for query in queries))
 
 
 @pytest.mark.parametrize("rows", [500, 1500])
-def test_a_full_batch_costs_one_claim_and_one_settling(
-    project: Project, rows: int
-) -> None:
+def test_a_full_batch_costs_one_claim_and_one_settling(project: Project, rows: int) -> None:
     printed = project.python(MEASURE.replace("ROWS", str(rows)).replace("IDLE", "0"))
     assert printed.split() == ["UPDATE", "UPDATE"]
 
