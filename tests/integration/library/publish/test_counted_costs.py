@@ -1,4 +1,4 @@
-"""A thousand messages cost what ``benchmarks/baseline.json`` says; ``python -m benchmarks.counters --renew`` renews it."""
+"""A thousand messages cost what ``benchmarks/baseline.json`` says; ``python -m benchmarks.counters --renew`` renews."""
 
 from __future__ import annotations
 
