@@ -38,6 +38,16 @@ _QUIET = frozenset(
 """Reasons of Ready that are moments of normal work or told by another Event."""
 
 
+_CAUSE_ENDS_WITH = {
+    api_conditions.SECRET_NOT_FOUND: ".",
+    api_conditions.CONFIG_MAP_NOT_FOUND: ".",
+    api_conditions.WORKLOAD_NOT_FOUND: ".",
+    api_conditions.PREFLIGHT_FAILED: " See `kubectl",
+    api_conditions.MIGRATIONS_PENDING: " See `kubectl",
+}
+"""Reasons that may have another cause from one moment to the next, and what stands behind the cause in the message."""
+
+
 class Event(NamedTuple):
     """One Event before it is posted."""
 
@@ -116,13 +126,9 @@ def _of_ready(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Ite
 
 
 def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Tell whether the same reason now means another cause. Only messages without counts in them can tell."""
-    told_apart = (
-        api_conditions.SECRET_NOT_FOUND,
-        api_conditions.CONFIG_MAP_NOT_FOUND,
-        api_conditions.WORKLOAD_NOT_FOUND,
-    )
-    return new["reason"] in told_apart and old["message"].split(".")[0] != new["message"].split(".")[0]
+    """Tell whether the same reason now means another cause; counts and names of pods in a message are none."""
+    end = _CAUSE_ENDS_WITH.get(new["reason"])
+    return end is not None and old["message"].split(end)[0] != new["message"].split(end)[0]
 
 
 def _body(subject: Identity, event: Event, instance: str) -> dict[str, Any]:

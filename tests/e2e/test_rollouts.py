@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 from examples.shop.demo import traffic
 from examples.shop.demo.cluster import SHOP, Cluster
 from examples.shop.demo.waits import wait_condition, wait_for, wait_ready
+from tests.e2e.actions import (
+    assert_each_billed_once,
+    orders_being_placed,
+    wait_for_progress,
+    wait_until_billed,
+)
 from tests.rig.waiting import RigError
 
 if TYPE_CHECKING:
@@ -132,6 +138,18 @@ def test_an_ordered_subscription_never_runs_two_workers_whatever_replaces_them(s
     assert len(pods) == 4
     assert [sorted(together) for together in watcher.together if len(together) > 1] == []
     assert "PreviousWorkerStopping" in watcher.reasons
+
+
+def test_workers_that_are_told_to_stop_finish_their_work_within_the_grace_period(shop: Cluster) -> None:
+    with orders_being_placed(shop, 200, per_second=25) as after:
+        wait_for_progress(shop, after, 30)
+        for kind, name in (("publisher", traffic.PUBLISHER), ("subscription", traffic.SUBSCRIPTION)):
+            (pod,) = shop.worker_pods(kind, name)
+            # kubectl gives up before the kubelet would kill.
+            patience = f"--timeout={pod['spec']['terminationGracePeriodSeconds'] - 5}s"
+            shop.kubectl("delete", "pod", pod["metadata"]["name"], "-n", SHOP, patience)
+    # No lease of a killed publisher has to lapse: what was in flight was finished.
+    assert_each_billed_once(wait_until_billed(shop, after, 200), 200)
 
 
 def test_workers_wait_for_migrations_and_name_those_that_are_missing(shop: Cluster) -> None:

@@ -53,6 +53,15 @@ def test_another_missing_secret_is_told_again() -> None:
     assert told(first, second) == [("Warning", "SecretNotFound")]
 
 
+@pytest.mark.parametrize("reason", [api.PREFLIGHT_FAILED, api.MIGRATIONS_PENDING])
+def test_another_finding_of_a_gate_is_told_again_and_the_same_one_of_another_pod_is_not(reason: str) -> None:
+    def found(cause: str, pod: str) -> dict[str, Any]:
+        return status(("False", reason), f"It failed: {cause}. See `kubectl -n shop logs {pod} -c preflight`.")
+
+    assert told(found("a.b", "pod-1"), found("a.c", "pod-2")) == [("Warning", reason)]
+    assert told(found("a.b", "pod-1"), found("a.b", "pod-2")) == []
+
+
 def test_a_growing_number_of_restarts_is_not_told_again() -> None:
     first = status(("False", api.CRASH_LOOPING), "ended with exit code 1, 3 restarts so far.")
     second = status(("False", api.CRASH_LOOPING), "ended with exit code 1, 4 restarts so far.")
