@@ -43,7 +43,17 @@ async def observe(api: Api, resource: Resource, rival: str | None = None, *, hos
     )
     needed = {item.target for item in draft(resource, workload).references}
     config = await _read_config(api, namespace, needed)
-    return Observed(live, workload, config, children=children, rival=rival, host_access=host_access)
+    contents = {name: _content(obj) for name, obj in config.items()}
+    versions = {name: obj["metadata"]["resourceVersion"] for name, obj in config.items() if obj is not None}
+    return Observed(
+        live,
+        workload,
+        contents,
+        children=children,
+        rival=rival,
+        host_access=host_access,
+        versions=versions,
+    )
 
 
 async def observe_pods(api: Api, resource: Resource, deployment: Object | None) -> tuple[Object, ...]:
@@ -70,16 +80,17 @@ async def _read_child(api: Api, key: Key, kind: ChildKind) -> Present:
         return Present(served=False)
 
 
-async def _read_config(
-    api: Api, namespace: str, names: Iterable[ConfigName]
-) -> dict[ConfigName, Mapping[str, Any] | None]:
+async def _read_config(api: Api, namespace: str, names: Iterable[ConfigName]) -> dict[ConfigName, Object | None]:
     ordered = sorted(names)
     found = await asyncio.gather(*(_read_one(api, namespace, name) for name in ordered))
     return dict(zip(ordered, found, strict=True))
 
 
-async def _read_one(api: Api, namespace: str, name: ConfigName) -> Mapping[str, Any] | None:
-    obj = await api.get(SECRETS if name.kind == "Secret" else CONFIG_MAPS, namespace, name.name)
+async def _read_one(api: Api, namespace: str, name: ConfigName) -> Object | None:
+    return await api.get(SECRETS if name.kind == "Secret" else CONFIG_MAPS, namespace, name.name)
+
+
+def _content(obj: Object | None) -> Mapping[str, Any] | None:
     if obj is None:
         return None
     return {**(obj.get("data") or {}), **(obj.get("binaryData") or {})}

@@ -47,6 +47,8 @@ class Observed:
     """The older Subscription that hands the same queue to another callback."""
     host_access: bool = False
     """Whether pod templates may reach the node."""
+    versions: Mapping[ConfigName, str] = field(default_factory=dict)
+    """Resource versions of the Secrets and ConfigMaps that exist."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Plan:
     """Why the resource, although everything it refers to exists, is not carried out."""
     paused: bool = False
     """Whether nothing may be written but the status."""
+    versions: Mapping[ConfigName, str] = field(default_factory=dict)
+    """Resource versions of the Secrets and ConfigMaps that the workers take something from."""
 
     @property
     def blocker(self) -> Problem | None:
@@ -125,10 +129,29 @@ def _unpaused(resource: Resource, observed: Observed) -> Plan:
         scale_to = None if conflict else _scale_to(observed.deployment, replicas)
         # Without a Deployment of ours there is nothing for a child to be beside.
         children = () if conflict else plan_children(resource, observed.children)
-        return Plan(None, scale_to, replicas, image, conflict, unresolved, children, followed, rejected)
+        return Plan(
+            None,
+            scale_to,
+            replicas,
+            image,
+            conflict,
+            unresolved,
+            children,
+            followed,
+            rejected,
+            versions=observed.versions,
+        )
     marked = mark_config(resource, drafted, observed)
     children = plan_children(resource, observed.children)
-    return Plan(deployment(resource, marked), None, replicas, image, children=children, followed=followed)
+    return Plan(
+        deployment(resource, marked),
+        None,
+        replicas,
+        image,
+        children=children,
+        followed=followed,
+        versions=observed.versions,
+    )
 
 
 def _rejection(drafted: Draft, observed: Observed) -> Problem | None:

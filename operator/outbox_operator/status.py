@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from outbox_operator.plan import Plan
 
 _MAX_MESSAGE = 2000
+_MAX_CONFIG_REFS = 64
 
 
 class Counts(NamedTuple):
@@ -66,6 +67,11 @@ def status(resource: Resource, plan: Plan, outcome: Outcome) -> Object:
     }
     if plan.image:
         fields["image"] = plan.image
+    if plan.versions:
+        found_versions = sorted(plan.versions.items())[:_MAX_CONFIG_REFS]
+        fields["configRefs"] = [
+            {"kind": ref.kind, "name": ref.name, "version": version} for ref, version in found_versions
+        ]
     if plan.followed is not None:
         name, revision = plan.followed
         fields["workload"] = {"name": name, "revision": revision}

@@ -48,6 +48,9 @@ class TestConfiguration:
         after = served.must_get("deployment", f"{name}-pub")
         assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
         assert [reason for reason, _ in served.events(name)].count("RollingWorkers") == 1
+        version = served.must_get("secret", name)["metadata"]["resourceVersion"]
+        shown = [{"kind": "Secret", "name": name, "version": version}]
+        assert served.must_get("obpub", name)["status"]["configRefs"] == shown
 
     def test_workers_that_run_are_left_alone_when_their_secret_is_deleted(
         self, served: Cluster, name: str, shared_operator: OperatorProcess

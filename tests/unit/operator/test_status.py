@@ -52,6 +52,15 @@ def test_the_followed_workload_is_shown_with_its_revision() -> None:
         assert status(following(), planned, Outcome(None, NOW)).get("workload") == shown
 
 
+def test_the_secrets_that_workers_read_are_shown_with_their_versions_and_nothing_of_their_content() -> None:
+    env = ConfigName("Secret", "env")
+    resource = publisher(envFrom=[{"secretRef": {"name": "env"}}])
+    planned = plan(resource, Observed(config={env: {"TOKEN": "hidden"}}, versions={env: "8812"}))
+    shown = status(resource, planned, Outcome(None, NOW))
+    assert shown["configRefs"] == [{"kind": "Secret", "name": "env", "version": "8812"}]
+    assert "hidden" not in str(shown)
+
+
 def test_workers_that_are_starting() -> None:
     found = state(publisher(replicas=2), replicas=2, updated=2, available=1)
     assert found["Ready"] == ("False", api.WORKERS_STARTING)
