@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio import config as kube_config
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from kubernetes.aio.client.api_client import ApiClient
 
     from outbox_operator.build.child import ChildKind
+    from outbox_operator.build.references import ConfigName
 
 REQUEST_SECONDS: Final = 15.0
 """Deadline of one request; a hanging connection must not hold a key longer."""
@@ -46,8 +48,10 @@ _PAGE: Final = 500
 """Objects in one answer of a list."""
 _TOO_LARGE: Final = ("request is too large", "message larger than max")
 """What etcd's refusals of large objects say; the API server hands them on as failures of its own."""
+_JSON: Final = "application/json"
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
+_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,11 @@ def type_of_child(kind: ChildKind) -> Type:
     return Type(kind.group, kind.version, kind.plural)
 
 
+def type_of_config(name: ConfigName) -> Type:
+    """Return the resource type of a Secret or a ConfigMap."""
+    return SECRETS if name.kind == "Secret" else CONFIG_MAPS
+
+
 async def load_configuration() -> Configuration:
     """Return how to reach the API server: the pod's ServiceAccount, else the kubeconfig.
 
@@ -112,6 +121,8 @@ async def load_configuration() -> Configuration:
             )
     except (kube_config.ConfigException, OSError) as error:
         raise KubeError(f"no way to the API server: {error}. Run in a pod, or set KUBECONFIG") from error
+    # To respect proxies of the environment, aiohttp reads ~/.netrc anew for each request, in another thread.
+    configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
     return configuration
 
 
@@ -142,6 +153,15 @@ class Api:
             raise
         except GoneError:
             return None
+
+    async def version(self, type_: Type, namespace: str, name: str) -> str | None:
+        """Return the `resourceVersion` of an object, None when it does not exist; its content is not asked for."""
+        try:
+            found = await self._request("GET", type_, type_.path(namespace, name), content_type=_METADATA)
+        except GoneError:
+            return None
+        version: str = found["metadata"]["resourceVersion"]
+        return version
 
     async def list(self, type_: Type, namespace: str | None, selector: str = "") -> list[Object]:
         """Return all objects of a type, of one namespace or of the cluster, page by page."""
@@ -231,7 +251,7 @@ class Api:
         query: Mapping[str, Any] | None = None,
         *,
         body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
     ) -> Object:
         used = {name: value for name, value in (query or {}).items() if value is not None}
         url = f"{path}?{urlencode(used)}" if used else path
@@ -256,7 +276,8 @@ class Api:
     async def _send(
         self, verb: str, url: str, body: Mapping[str, Any] | None, content_type: str
     ) -> tuple[int, str, Mapping[str, str]]:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        # Who sends nothing says by its type which form of the object is wanted.
+        headers = {"Accept": _JSON if body else content_type, "Content-Type": content_type}
         request = await self.client.param_serialize(
             verb, url, header_params=headers, body=body, auth_settings=["BearerToken"]
         )

@@ -14,6 +14,7 @@ from prometheus_client import disable_created_metrics
 from outbox_operator import metrics
 from outbox_operator.consumers import Consumers
 from outbox_operator.deliveries import Deliveries, Followers
+from outbox_operator.dependencies import Dependencies
 from outbox_operator.handlers import Triggers, Watches
 from outbox_operator.kube import Api, load_configuration
 from outbox_operator.leader import Leader
@@ -82,11 +83,11 @@ async def _work(
     settings: Settings, api: Api, health: Health, stop: asyncio.Event, lost: asyncio.Task[None] | None
 ) -> int:
     """Watch and reconcile until stopped, or until the lead or the watches are lost."""
-    deliveries, followers, consumers = Deliveries(), Followers(), Consumers()
+    deliveries, followers, consumers, dependencies = Deliveries(), Followers(), Consumers(), Dependencies()
     policy = Policy(consumers.rival, host_access=settings.host_access)
-    queue = WorkQueue(Reconciler(api, settings.pod_name, policy))
+    queue = WorkQueue(Reconciler(api, settings.pod_name, policy, dependencies))
     watches = Watches(Triggers(deliveries, followers, consumers, queue.add), settings.watch_namespaces)
-    resync = Resync(api, settings.watch_namespaces, deliveries, followers, consumers, queue.add)
+    resync = Resync(api, settings.watch_namespaces, deliveries, followers, consumers, dependencies, queue.add)
     metrics.LEADER.set(1)
     health.working()
     tasks = [asyncio.create_task(queue.work(), name=f"worker-{number}") for number in range(settings.workers)]

@@ -12,6 +12,7 @@ from outbox_operator import events, metrics
 from outbox_operator.api.conditions import READY
 from outbox_operator.api.resource import Identity
 from outbox_operator.apply import Applied, apply_plan, write_status
+from outbox_operator.dependencies import Dependencies
 from outbox_operator.errors import GoneError, InvalidError
 from outbox_operator.observe import get_resource_or_none, observe, observe_pods, parse_resource
 from outbox_operator.plan import plan
@@ -53,10 +54,18 @@ class Policy:
 class Reconciler:
     """Everything that one reconciliation needs from outside."""
 
-    def __init__(self, api: Api, instance: str, policy: Policy | None = None, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        api: Api,
+        instance: str,
+        policy: Policy | None = None,
+        dependencies: Dependencies | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
         self._api = api
         self._instance = instance
         self._policy = policy or Policy()
+        self._dependencies = dependencies or Dependencies()
         self._clock = clock
         self._sound: dict[Key, tuple[str, int]] = {}
         """Uid and generation of resources that keep the rules of the schema."""
@@ -87,6 +96,7 @@ class Reconciler:
         resource = parse_resource(key, obj)
         rival = self._policy.rival(key)
         observed = await observe(self._api, resource, rival, host_access=self._policy.host_access)
+        self._dependencies.note(key, {name: observed.versions.get(name) for name in observed.config})
         planned = plan(resource, observed)
         applied = self._drift(key, await apply_plan(self._api, planned, observed.deployment))
         pods = await observe_pods(self._api, resource, applied.deployment)
@@ -166,4 +176,5 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         for known in (self._known, self._sound, self._refused):
             known.pop(key, None)
+        self._dependencies.note(key, {})
         metrics.forget_resource(key)

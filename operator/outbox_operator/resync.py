@@ -2,15 +2,18 @@
 
 A watch can die in silence while the process lives. So everything is listed and compared with what the watches
 delivered: what stays undelivered is counted, put on the queue, and when it happens again and again /healthz fails.
+Secrets and ConfigMaps, which no watch delivers, are compared with what the resources were decided from. And whatever
+looks as it should is reconciled all the same, a share of it each time: that bounds the cost of a look, not its depth.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from outbox_operator import metrics
@@ -18,7 +21,10 @@ from outbox_operator.api.resource import KINDS, Key
 from outbox_operator.build.labels import OWNED_SELECTOR
 from outbox_operator.deliveries import Deliveries, Followers, key_of, owner_key
 from outbox_operator.errors import KubeError
-from outbox_operator.kube import DEPLOYMENTS, Api, type_of
+from outbox_operator.kube import DEPLOYMENTS, Api, type_of, type_of_config
+
+if TYPE_CHECKING:
+    from outbox_operator.dependencies import Dependencies
 
 if TYPE_CHECKING:
     from outbox_operator.consumers import Consumers
@@ -30,8 +36,14 @@ GRACE_SECONDS: Final = 10.0
 MISSES_UNTIL_DEAD: Final = 2
 """Rounds in a row with something undelivered until a watch counts as dead."""
 _LIST_RETRY_SECONDS: Final = 2.0
+SHARE: Final = 100
+"""Resources put on the queue in a look without any sign that they need it: those whose turn was longest ago."""
+_AT_ONCE: Final = 8
+"""Secrets and ConfigMaps looked at side by side."""
 _STALE_ROUNDS: Final = 5
 """Rounds without a successful look until the process counts as stuck."""
+
+_KIND_BY_PLURAL: Final = {kind.plural: kind for kind in KINDS}
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -71,15 +83,16 @@ class Health:
 
 
 class Resync:
-    """Lists everything every `seconds` and puts all resources on the queue."""
+    """Lists everything every `seconds` and puts on the queue what has changed unnoticed, and a share of the rest."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what the watches have told is kept in four places
         self,
         api: Api,
         namespaces: tuple[str, ...],
         deliveries: Deliveries,
         followers: Followers,
         consumers: Consumers,
+        dependencies: Dependencies,
         add: Callable[[Key], None],
     ) -> None:
         self._api = api
@@ -87,7 +100,11 @@ class Resync:
         self._deliveries = deliveries
         self._followers = followers
         self._consumers = consumers
+        self._dependencies = dependencies
         self._add = add
+        self._turn: dict[Key, int] = {}
+        """The look in which it was each resource's turn last."""
+        self._looks = 0
         self._shown: set[tuple[str, str]] = set()
         """Labels of `outbox_operator_resources` that have been set."""
 
@@ -125,15 +142,16 @@ class Resync:
         """Look once; return how many objects of each type the watches have failed to deliver."""
         listed = await self._list()
         late = self._undelivered(listed)
-        counts: Counter[tuple[str, str]] = Counter()
-        for kind in KINDS:
-            for obj in listed[kind.plural]:
-                key = key_of(kind, obj)
-                counts[kind.name, key.namespace] += 1
-                self._followers.update(key, obj)
-                self._consumers.update(key, obj)
-                self._add(key)
-        self._show(counts)
+        keys = {key_of(kind, obj): obj for kind in KINDS for obj in listed[kind.plural]}
+        for key, obj in keys.items():
+            self._followers.update(key, obj)
+            self._consumers.update(key, obj)
+        # Also what has no Deployment, and what is gone: of a deletion that was missed nothing else tells.
+        alone = keys.keys() - {owner_key(obj) for obj in listed[DEPLOYMENTS.plural]}
+        gone = self._turn.keys() - keys.keys()
+        for key in {*alone, *gone, *self._in_turn(keys), *_concerned(late), *await self._outdated()}:
+            self._add(key)
+        self._show(Counter((key.kind.name, key.namespace) for key in keys))
         if late:
             await sleep(GRACE_SECONDS)
         missed = self._undelivered(dict(late))
@@ -141,6 +159,27 @@ class Resync:
             metrics.MISSED_EVENTS.labels(resource).inc(len(objects))
             logger.warning("the watch of %s has not delivered %d changes", resource, len(objects))
         return {resource: len(missed.get(resource, ())) for resource in listed}
+
+    def _in_turn(self, keys: Iterable[Key]) -> list[Key]:
+        """Return the resources whose turn was longest ago, and note that it is their turn now."""
+        self._looks += 1
+        self._turn = {key: self._turn.get(key, 0) for key in keys}
+        chosen = heapq.nsmallest(SHARE, self._turn, key=self._turn.__getitem__)
+        self._turn.update(dict.fromkeys(chosen, self._looks))
+        return chosen
+
+    async def _outdated(self) -> list[Key]:
+        """Return the resources that were decided from another version of a Secret or ConfigMap than there is now."""
+        found: list[Key] = []
+        waiting = iter(self._dependencies.all())
+
+        async def work() -> None:
+            for dependency in waiting:
+                version = await self._api.version(type_of_config(dependency.config), *dependency.place)
+                found.extend(self._dependencies.outdated(dependency, version))
+
+        await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
+        return found
 
     async def _list(self) -> dict[str, list[dict[str, Any]]]:
         listed: dict[str, list[dict[str, Any]]] = {}
@@ -165,3 +204,12 @@ class Resync:
         for labels, number in counts.items():
             metrics.RESOURCES.labels(*labels).set(number)
         self._shown = set(counts)
+
+
+def _concerned(late: Mapping[str, list[dict[str, Any]]]) -> Iterator[Key]:
+    """Return the resources that undelivered objects are, or belong to."""
+    for resource, objects in late.items():
+        for obj in objects:
+            key = owner_key(obj) if resource == DEPLOYMENTS.plural else key_of(_KIND_BY_PLURAL[resource], obj)
+            if key is not None:
+                yield key

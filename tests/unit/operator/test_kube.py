@@ -21,7 +21,7 @@ from outbox_operator.errors import (
     UnknownKindError,
     UnreachableError,
 )
-from outbox_operator.kube import DEPLOYMENTS, Api, Type
+from outbox_operator.kube import DEPLOYMENTS, SECRETS, Api, Type
 
 DEPLOYMENT = {"metadata": {"namespace": "shop", "name": "orders-pub"}}
 
@@ -42,9 +42,13 @@ class Client:
         self.answers = list(answers)
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[Any] = []
+        self.headers: list[dict[str, str]] = []
 
-    async def param_serialize(self, verb: str, url: str, *, body: Any, **_: Any) -> tuple[str, str]:
+    async def param_serialize(
+        self, verb: str, url: str, *, body: Any, header_params: dict[str, str], **_: Any
+    ) -> tuple[str, str]:
         self.bodies.append(body)
+        self.headers.append(header_params)
         return verb, url
 
     async def call_api(self, verb: str, url: str) -> Response:
@@ -185,3 +189,10 @@ async def test_without_the_lead_nothing_is_written_and_reading_goes_on() -> None
             await request
     assert await found.get(DEPLOYMENTS, "shop", "orders-pub") == {}
     assert [verb for verb, _ in client.requests] == ["GET"]
+
+
+async def test_the_version_of_an_object_is_asked_for_without_its_content() -> None:
+    found, client = api((200, {"metadata": {"resourceVersion": "7"}}), (404, {"message": "no"}))
+    assert await found.version(SECRETS, "shop", "env") == "7"
+    assert await found.version(SECRETS, "shop", "env") is None
+    assert "PartialObjectMetadata" in client.headers[0]["Accept"]

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from outbox_operator.api.resource import PUBLISHER, Key
+from outbox_operator.build.references import ConfigName
 from outbox_operator.consumers import Consumers
 from outbox_operator.deliveries import Deliveries, Followers, WatchEvent
+from outbox_operator.dependencies import Dependencies
 from outbox_operator.errors import GoneError
 from outbox_operator.handlers import Triggers
 from outbox_operator.kube import DEPLOYMENTS, type_of
-from outbox_operator.resync import Health, Resync
+from outbox_operator.resync import SHARE, Health, Resync
 from tests.unit.operator.objects import metadata, workload
 
 ORDERS = Key(PUBLISHER, "shop", "orders")
@@ -22,33 +24,116 @@ def resource(generation: int = 1, **spec: Any) -> dict[str, Any]:
     return {"metadata": metadata("orders", generation=generation), "spec": spec}
 
 
-def owned(generation: int = 1) -> dict[str, Any]:
-    owner = {"apiVersion": "djangooutbox.io/v1alpha1", "kind": "Publisher", "name": "orders", "controller": True}
-    return {"metadata": metadata("orders-pub", uid="d", generation=generation, ownerReferences=[{**owner, "uid": "u"}])}
+def owned(generation: int = 1, owner: str = "orders") -> dict[str, Any]:
+    reference = {"apiVersion": "djangooutbox.io/v1alpha1", "kind": "Publisher", "name": owner, "controller": True}
+    owners = [{**reference, "uid": "u"}]
+    return {"metadata": metadata(f"{owner}-pub", uid=f"d-{owner}", generation=generation, ownerReferences=owners)}
 
 
 class ListingApi:
-    """Answers lists only."""
+    """Answers lists, and one version for every Secret."""
 
-    def __init__(self, publishers: list[Any] | None = None, deployments: list[Any] | None = None) -> None:
+    def __init__(
+        self, publishers: list[Any] | None = None, deployments: list[Any] | None = None, version: str | None = None
+    ) -> None:
         self.objects = {type_of(PUBLISHER): publishers or [], DEPLOYMENTS: deployments or []}
+        self._version = version
+
+    async def version(self, type_: Any, namespace: str, name: str) -> str | None:
+        return self._version
 
     async def list(self, type_: Any, namespace: str | None, selector: str = "") -> list[Any]:
         return self.objects.get(type_, [])
 
 
-def resync_of(api: ListingApi, deliveries: Deliveries, added: list[Key]) -> Resync:
-    return Resync(api, (), deliveries, Followers(), Consumers(), added.append)  # type: ignore[arg-type]
+def resync_of(
+    api: ListingApi, deliveries: Deliveries, added: list[Key], dependencies: Dependencies | None = None
+) -> Resync:
+    found = dependencies or Dependencies()
+    return Resync(api, (), deliveries, Followers(), Consumers(), found, added.append)  # type: ignore[arg-type]
 
 
 async def no_sleep(_: float) -> None:
     return None
 
 
+def many(number: int) -> tuple[ListingApi, Deliveries]:
+    """So many Publishers with their Deployments, and watches that have delivered all of it."""
+    names = [f"p{index}" for index in range(number)]
+    publishers = [{"metadata": metadata(name, uid=name), "spec": {}} for name in names]
+    deployments = [owned(owner=name) for name in names]
+    deliveries = Deliveries()
+    for plural, objects in (("publishers", publishers), ("deployments", deployments)):
+        for obj in objects:
+            deliveries.note(WatchEvent(plural, deleted=False, obj=obj))
+    return ListingApi(publishers, deployments), deliveries
+
+
 async def test_a_full_look_puts_every_resource_on_the_queue() -> None:
     added: list[Key] = []
     await resync_of(ListingApi([resource()]), Deliveries(), added).look(no_sleep)
     assert added == [ORDERS]
+
+
+async def test_of_many_resources_a_share_is_put_on_the_queue_and_everyone_has_a_turn() -> None:
+    api, deliveries = many(2 * SHARE + 1)
+    added: list[Key] = []
+    resync = resync_of(api, deliveries, added)
+    for looks in (1, 2):
+        await resync.look(no_sleep)
+        assert len(set(added)) == len(added) == looks * SHARE
+    await resync.look(no_sleep)
+    assert len(set(added)) == 2 * SHARE + 1
+
+
+async def test_what_was_not_delivered_is_looked_at_without_waiting_for_its_turn() -> None:
+    api, deliveries = many(3 * SHARE)
+    added: list[Key] = []
+    resync = resync_of(api, deliveries, added)
+    await resync.look(no_sleep)
+    waiting = next(
+        obj for obj in api.objects[type_of(PUBLISHER)] if Key(PUBLISHER, "shop", obj["metadata"]["name"]) not in added
+    )
+    waiting["metadata"]["generation"] = 2
+    await resync.look(no_sleep)
+    assert Key(PUBLISHER, "shop", waiting["metadata"]["name"]) in added
+
+
+async def test_a_resource_without_a_deployment_is_looked_at_without_waiting_for_its_turn() -> None:
+    api, deliveries = many(3 * SHARE)
+    robbed = api.objects[DEPLOYMENTS].pop()["metadata"]["ownerReferences"][0]["name"]
+    added: list[Key] = []
+    resync = resync_of(api, deliveries, added)
+    for _ in range(2):
+        added.clear()
+        await resync.look(no_sleep)
+        assert Key(PUBLISHER, "shop", robbed) in added
+
+
+async def test_a_resource_that_is_gone_is_looked_at_once_more() -> None:
+    api = ListingApi([resource()])
+    added: list[Key] = []
+    resync = resync_of(api, Deliveries(), added)
+    await resync.look(no_sleep)
+    api.objects[type_of(PUBLISHER)].clear()
+    await resync.look(no_sleep)
+    await resync.look(no_sleep)
+    assert added == [ORDERS, ORDERS]
+
+
+async def test_whoever_knows_another_version_of_a_secret_is_looked_at_without_waiting_for_its_turn() -> None:
+    api, deliveries = many(3 * SHARE)
+    api._version = "2"
+    keys = [Key(PUBLISHER, "shop", f"p{index}") for index in range(3 * SHARE)]
+    dependencies = Dependencies()
+    for key in keys:
+        dependencies.note(key, {ConfigName("Secret", "env"): "1" if key in keys[:5] else "2"})
+    added: list[Key] = []
+    resync = resync_of(api, deliveries, added, dependencies)
+    for _ in range(2):
+        added.clear()
+        await resync.look(no_sleep)
+        assert set(keys[:5]) <= set(added)
 
 
 async def test_what_the_watch_has_delivered_is_not_missed() -> None:
