@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Kind(StrEnum):
@@ -34,7 +34,7 @@ class Fault:
     """At ``at`` seconds do ``kind`` to ``target`` for ``seconds``; ``line`` is which wire of a worker it is about."""
 
     at: float
-    kind: Kind
+    kind: StrEnum
     target: str
     seconds: float = 0.0
     line: str = ""
@@ -101,11 +101,11 @@ def make_plan(seed: int, faults: int, seconds: float, cast: Cast) -> tuple[Fault
     processes = (faults - broker - database - producer) // 2
     wires = faults - broker - database - producer - processes
     plan = [
-        *_spread(chooser, broker, seconds, _broker_shapes(cast), cast.brokers),
-        *_spread(chooser, database, seconds, _DATABASE_SHAPES, ["database"]),
-        *_spread(chooser, processes, seconds, _process_shapes(cast), cast.workers),
-        *_spread(chooser, producer, seconds, _wire_shapes(cast), cast.producers, ("database",)),
-        *_spread(chooser, wires, seconds, _wire_shapes(cast), cast.workers, ("broker", "database")),
+        *spread(chooser, broker, seconds, _broker_shapes(cast), cast.brokers),
+        *spread(chooser, database, seconds, _DATABASE_SHAPES, ["database"]),
+        *spread(chooser, processes, seconds, _process_shapes(cast), cast.workers),
+        *spread(chooser, producer, seconds, _wire_shapes(cast), cast.producers, ("database",)),
+        *spread(chooser, wires, seconds, _wire_shapes(cast), cast.workers, ("broker", "database")),
     ]
     return tuple(sorted(plan, key=lambda fault: (fault.at, fault.lane)))
 
@@ -144,11 +144,11 @@ def _broker_shapes(cast: Cast) -> dict[Kind, Shape]:
 _DATABASE_SHAPES = {Kind.KILL: Shape(0.4), Kind.RESTART: Shape(0.35), Kind.FREEZE: Shape(0.25, 0.5, 6.0)}
 
 
-def _spread(
+def spread(
     chooser: random.Random,
     count: int,
     seconds: float,
-    shapes: dict[Kind, Shape],
+    shapes: Mapping[Any, Shape],
     targets: Sequence[str],
     lines: tuple[str, ...] = ("",),
 ) -> list[Fault]:
@@ -174,7 +174,7 @@ def _spread(
     return found
 
 
-def _by_share(shapes: dict[Kind, Shape], count: int) -> list[Kind]:
+def _by_share(shapes: Mapping[Any, Shape], count: int) -> list[StrEnum]:
     """Return ``count`` kinds, each as often as its share says; a kind that would be missing comes before a rounding."""
     wanted = {kind: shape.share * count for kind, shape in shapes.items()}
     counts = {kind: int(number) for kind, number in wanted.items()}

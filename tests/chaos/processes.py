@@ -32,9 +32,13 @@ class Process:
     directory: Path
     log: Path
     port: int | None = None
+    liveness: str = "/livez"
+    patient: bool = False
+    """Whether probes count only once one has succeeded, as with a startup probe: a busy machine starts slowly."""
     starts: int = 0
     ended_by_itself: int = 0
     failed_probes: int = 0
+    answered: bool = False
     ended_by_probe: int = 0
     _child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _expected: bool = False
@@ -55,6 +59,7 @@ class Process:
             )
             self.starts += 1
             self.failed_probes = 0
+            self.answered = False
             self._expected = False
 
     @property
@@ -112,7 +117,10 @@ class Process:
         """Do what the kubelet does with the liveness probe."""
         if self.port is None:
             return
-        self.failed_probes = 0 if self._probe("/livez") else self.failed_probes + 1
+        if self._probe(self.liveness):
+            self.answered, self.failed_probes = True, 0
+        elif self.answered or not self.patient:
+            self.failed_probes += 1
         if self.failed_probes >= PROBE_FAILURES:
             self.failed_probes = 0
             self.ended_by_probe += 1

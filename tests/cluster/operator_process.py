@@ -203,6 +203,12 @@ class OperatorProcess:
         assert self._process is not None
         return self._process.wait(60)
 
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        assert self._process is not None
+        return self._process.pid
+
     def is_alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

@@ -16,6 +16,7 @@ from tests.rig.process import run
 from tests.rig.rundirs import run_directory
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
     from types import TracebackType
 
@@ -24,12 +25,19 @@ class ApiServer:
     """etcd and kube-apiserver, and on wish kube-controller-manager, on free loopback ports.
 
     `crds` (files or folders) are applied before the controller-manager starts, so that its garbage collector knows
-    these kinds from the start; it looks for younger ones every 30 s only.
+    these kinds from the start; it looks for younger ones every 30 s only. Writes of `audited_users` are in `audit_log`.
     """
 
-    def __init__(self, *, with_controller_manager: bool = False, crds: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        with_controller_manager: bool = False,
+        crds: tuple[Path, ...] = (),
+        audited_users: tuple[str, ...] = (),
+    ) -> None:
         self._with_controller_manager = with_controller_manager
         self._crds = crds
+        self._audited_users = audited_users
         self._stack = ExitStack()
         self.directory: Path
         self.kubeconfig: Path
@@ -39,7 +47,7 @@ class ApiServer:
         kube = binary("kube")
         with ExitStack() as stack:
             self.directory = stack.enter_context(run_directory(state_directory() / "apiservers"))
-            self._plane = ControlPlane(self.directory, kube, Shape())
+            self._plane = ControlPlane(self.directory, kube, Shape(audited_users=self._audited_users))
             stack.callback(self._plane.stop)
             self.url = self._plane.url
             self._plane.start()
@@ -76,10 +84,36 @@ class ApiServer:
         self.stop()
         self.start()
 
+    def restart_controller_manager(self) -> None:
+        """Start the controller-manager anew: it sees everything at once, instead of after a growing delay."""
+        self._plane.controller_manager.stop(seconds=30)
+        self._plane.controller_manager.start()
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """What to speak with the API server as the admin."""
+        return self._plane.tls
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the API server's process, None when it does not run."""
+        return self._plane.apiserver.pid
+
     @property
     def log(self) -> Path:
         """The API server's log, for a failed test's report."""
         return self._plane.apiserver.log
+
+    @property
+    def audit_log(self) -> Path:
+        """One line of JSON for each write of an audited user."""
+        return self._plane.audit_log
+
+    def identity(self, user: str, *groups: str, server: str = "") -> Path:
+        """A kubeconfig for a user of this name in these groups; `server` is another way to the API server."""
+        subject = "".join(f"/O={group}" for group in groups)
+        pair = self._plane.authority.issue(user, f"{subject}/CN={user}")
+        return self._plane.write_kubeconfig(self.directory / f"{user}.kubeconfig", user=pair, server=server)
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - the name of subprocess.run
         """Run kubectl as the admin and return its output; raises RigError with what it said when it fails."""

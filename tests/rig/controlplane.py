@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,10 +27,11 @@ READY_SECONDS = 90  # 3 to 5 s on an idle machine
 
 @dataclass
 class Shape:
-    """What kind of control plane: where it listens, and whether it looks after nodes."""
+    """What kind of control plane: where it listens, whether it looks after nodes, whose writes it keeps a record of."""
 
     address: str = "127.0.0.1"
     scheduling: bool = False
+    audited_users: tuple[str, ...] = ()
 
 
 class ControlPlane:
@@ -52,9 +54,9 @@ class ControlPlane:
         """A client certificate that may do everything."""
         return self.authority.issue("admin", "/O=system:masters/CN=rig-admin")
 
-    def write_kubeconfig(self, path: Path, *, user: Pair | None = None) -> Path:
-        """A kubeconfig for `user`, by default the admin."""
-        return write_kubeconfig(path, server=self.url, authority=self.authority.pair, user=user or self.admin)
+    def write_kubeconfig(self, path: Path, *, user: Pair | None = None, server: str = "") -> Path:
+        """A kubeconfig for `user`, by default the admin; `server` is another way to the API server."""
+        return write_kubeconfig(path, server=server or self.url, authority=self.authority.pair, user=user or self.admin)
 
     def component_kubeconfig(self, name: str, subject: str) -> Path:
         """A kubeconfig for one component, under its own name so that RBAC holds for it."""
@@ -140,7 +142,27 @@ class ControlPlane:
             # A stopped server is wanted back at once; the default waits for clients of a load balancer.
             "shutdown-delay-duration": "0s",
         }
-        return self._component("kube-apiserver", options)
+        return self._component("kube-apiserver", {**options, **self._audit_options()})
+
+    @property
+    def audit_log(self) -> Path:
+        """One line of JSON for each write of `audited_users`, in the order in which they were answered."""
+        return self.directory / "audit.log"
+
+    def _audit_options(self) -> dict[str, str]:
+        if not self.shape.audited_users:
+            return {}
+        writes = ["create", "update", "patch", "delete", "deletecollection"]
+        kept = {"level": "Metadata", "users": list(self.shape.audited_users), "verbs": writes}
+        policy = {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived"],
+            "rules": [kept, {"level": "None"}],
+        }
+        path = self.directory / "audit-policy.json"
+        path.write_text(json.dumps(policy))
+        return {"audit-policy-file": str(path), "audit-log-path": str(self.audit_log)}
 
     @cached_property
     def _token_key(self) -> Pair:
@@ -192,14 +214,15 @@ class ControlPlane:
             Daemon(name, [], self.directory / "run").stop(seconds=30)
 
     @cached_property
-    def _tls(self) -> ssl.SSLContext:
+    def tls(self) -> ssl.SSLContext:
+        """The admin's way to the API server."""
         context = ssl.create_default_context(cafile=str(self.authority.pair.certificate))
         context.load_cert_chain(self.admin.certificate, self.admin.key)
         return context
 
     def ready(self) -> bool:
         """Whether the API server says so itself on /readyz."""
-        return answers_ok(f"{self.url}/readyz", context=self._tls)
+        return answers_ok(f"{self.url}/readyz", context=self.tls)
 
 
 def _flags(options: dict[str, str]) -> list[str]:
