@@ -9,7 +9,7 @@ RIG    := $(PY) -m tests.rig
 
 .DEFAULT_GOAL := help
 .PHONY: help setup apt demo demo-down cluster-up cluster-down servers-up servers-down test test-fast test-versions test-cluster \
-        test-e2e chaos chaos-cluster chaos-peer bench \
+        test-e2e chaos chaos-cluster chaos-peer chaos-operator bench-operator bench \
         fmt lint types verify generate wheel clean
 
 help:  ## Show this list
@@ -68,6 +68,12 @@ chaos: apt  ## The fault ledger, about 10 minutes: SEED=n repeats a run, PEER=1 
 
 chaos-cluster: apt  ## The same with a three-node RabbitMQ cluster and quorum queues
 	@$(MAKE) --no-print-directory chaos BROKERS=3
+
+chaos-operator: apt  ## The operator while everything breaks, 30 minutes: SEED=n repeats a run, MINUTES=n shortens it
+	@$(RIG) build && $(PY) -m tests.chaos.operator $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(CHAOS)
+
+bench-operator: apt  ## The operator with 1,000 resources: time, memory, idleness, edits, restart; about 12 minutes
+	@$(RIG) build && $(PY) -m benchmarks.operator $(BENCH)
 
 chaos-peer: apt  ## The same on django-outbox-pattern from the package index, for comparison
 	@$(MAKE) --no-print-directory chaos PEER=1

@@ -1,0 +1,1 @@
+"""How the operator behaves with a thousand resources: `make bench-operator`."""
