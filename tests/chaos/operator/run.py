@@ -57,13 +57,13 @@ def run(wish: Wish) -> Report:
 
 def _run_on(found: Stage, wish: Wish, clock: Clock) -> Report:
     plan = make_plan(wish.seed, wish.faults, wish.seconds, found.resources, scene.SECRETS, scene.WORKLOADS)
-    faults = Faults(plan, found)
     with Supervisor(list(found.operators.values())) as supervisor:
         for process in found.operators.values():
             process.start()
         if _settled(found, _START_SECONDS, clock) is None:
             raise RigError(f"nothing was broken yet, and the cluster is wrong: {complaints(found.snapshot())[:5]}")
         clock.say("two operators are up, and the cluster is what the resources say")
+        faults = Faults(plan, found)
         faults.start()
         _wait_for_the_end(faults, wish, clock)
         faults.end()
