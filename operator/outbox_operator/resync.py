@@ -85,7 +85,7 @@ class Health:
 class Resync:
     """Lists everything every `seconds` and puts on the queue what has changed unnoticed, and a share of the rest."""
 
-    def __init__(  # noqa: PLR0917 - what the watches have told is kept in four places
+    def __init__(  # noqa: PLR0913, PLR0917 - what the watches have told is kept in four places
         self,
         api: Api,
         namespaces: tuple[str, ...],
