@@ -111,6 +111,17 @@ def fails_twice(payload: Payload) -> None:
         payload.save()
 
 
+def as_told(payload: Payload) -> None:
+    """Do what the body says: save, or fail, twice, each time, or until the test has mended it; tell of each try."""
+    key, how = _key(payload), payload.body["how"]
+    mended = (Path(os.environ["TEST_FOLDER"]) / f"mended-{key}").exists()
+    if how == "fail" or (how == "fail twice" and payload.attempt <= 2) or (how == "fail until mended" and not mended):
+        raise ValueError(f"cannot handle {key}")
+    with transaction.atomic():
+        Effect.objects.create(key=f"{key} {payload.attempt} from {payload.headers['destination']}")
+        payload.save()
+
+
 def rejects(payload: Payload) -> None:
     """Refuse the message by raising, from within a transaction that has saved."""
     with transaction.atomic():

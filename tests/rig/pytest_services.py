@@ -43,7 +43,7 @@ def _wanted(item: pytest.Item) -> set[str]:
     """The servers of a test: by its fixtures, and by its parameters where those name one."""
     callspec = getattr(item, "callspec", None)
     values = callspec.params.values() if callspec else ()
-    parameters = {value.partition("-")[0] for value in values if isinstance(value, str)}
+    parameters = {part for value in values if isinstance(value, str) for part in value.split("-")}
     return parameters | set(getattr(item, "fixturenames", ()))
 
 
