@@ -8,8 +8,8 @@ READY  := $(VENV)/.ready
 RIG    := $(PY) -m tests.rig
 
 .DEFAULT_GOAL := help
-.PHONY: help setup apt demo demo-down cluster-up cluster-down servers-up servers-down test test-fast test-versions test-cluster \
-        test-e2e chaos chaos-cluster chaos-peer chaos-operator bench-operator bench \
+.PHONY: help setup apt demo demo-down cluster-up cluster-down servers-up servers-down test test-fast test-versions conformance \
+        test-cluster test-e2e chaos chaos-cluster chaos-peer chaos-operator bench-operator bench \
         fmt lint types verify generate wheel clean
 
 help:  ## Show this list
@@ -56,6 +56,9 @@ test-fast: $(READY)  ## Unit tests only
 
 test-versions: apt  ## What versions matter to, on the oldest and the newest of Django and stomp.py
 	@$(PY) -m tests.versions
+
+conformance: apt  ## What works on which broker and database; writes docs/conformance.md
+	@$(PY) -m pytest tests/integration/conformance && $(PY) -m tools.conformance
 
 test-cluster: apt  ## The operator against a real API server
 	@$(RIG) build && $(PY) -m pytest tests/chart tests/cluster

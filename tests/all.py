@@ -2,7 +2,8 @@
 
 The node, its images and its tools are built (minutes when nothing is cached, seconds otherwise) while the tiers that
 need only the servers of this machine run. Each group prints pytest's own closing lines; at the very end the failed
-tests of all groups are named again. The exit code is 1 when any failed.
+tests of all groups are named again. The exit code is 1 when any failed, or when docs/conformance.md does not say what
+the tests showed.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests import versions
+from tests import conformance_record, versions
 from tests.recap import recap
+from tools import conformance
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD_LOG = ROOT / ".rig" / "build.log"
@@ -35,7 +37,11 @@ def main(arguments: list[str]) -> int:
     started = time.monotonic()
     build = _start_build()
     shutil.rmtree(REPORTS, ignore_errors=True)
-    codes = [_pytest(LOCAL_TIERS, arguments), _other_versions(arguments)]
+    conformance_record.record().unlink(missing_ok=True)
+    codes = [_pytest(LOCAL_TIERS, arguments)]
+    if not arguments:  # They choose among the tests, and then cells are missing.
+        codes.append(conformance.main(conformance_record.record(), ["--check"]))
+    codes.append(_other_versions(arguments))
     if _build_succeeded(build):
         codes.append(_pytest(CLUSTER_TIERS, arguments))
     else:

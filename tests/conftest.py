@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 TIERS = ("unit", "contract", "integration", "chart", "cluster", "e2e", "chaos")
 HERE = Path(__file__).parent
 
-pytest_plugins = ["tests.rig.pytest_services"]
+pytest_plugins = ["tests.rig.pytest_services", "tests.conformance_record"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
