@@ -9,7 +9,7 @@ RIG    := $(PY) -m tests.rig
 
 .DEFAULT_GOAL := help
 .PHONY: help setup apt demo demo-down cluster-up cluster-down servers-up servers-down test test-fast test-versions conformance \
-        test-cluster test-e2e chaos chaos-cluster chaos-peer chaos-operator bench-operator bench \
+        test-cluster test-keda test-e2e chaos chaos-cluster chaos-peer chaos-operator bench-operator bench \
         fmt lint types verify generate wheel clean
 
 help:  ## Show this list
@@ -62,6 +62,9 @@ conformance: apt  ## What works on which broker and database; writes docs/confor
 
 test-cluster: apt  ## The operator against a real API server
 	@$(RIG) build && $(PY) -m pytest tests/chart tests/cluster
+
+test-keda: apt  ## Autoscaling with KEDA's own programs (the first build takes about 8 minutes of both cores)
+	@$(RIG) build-keda && $(PY) -m pytest tests/keda
 
 test-e2e: apt  ## The demo's path and its faults on a real node
 	@$(PY) -m pytest tests/e2e

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-TIERS = ("unit", "contract", "integration", "chart", "cluster", "e2e", "chaos")
+TIERS = ("unit", "contract", "integration", "chart", "cluster", "keda", "e2e", "chaos")
 HERE = Path(__file__).parent
 
 pytest_plugins = ["tests.rig.pytest_services", "tests.conformance_record"]

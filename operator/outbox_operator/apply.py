@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from outbox_operator.api.conditions import INVALID_SPEC, Problem
 from outbox_operator.api.resource import GROUP, VERSION, Identity, Key, Object
-from outbox_operator.build.names import SPEC_HASH_ANNOTATION
+from outbox_operator.build.names import HANDOVER_MANAGER, SPEC_HASH_ANNOTATION
 from outbox_operator.diff import differences, explain_roll, first_difference, in_words
 from outbox_operator.errors import InvalidError
 from outbox_operator.kube import DEPLOYMENTS, Api, Type, type_of, type_of_child
+from outbox_operator.scaling import holds_replicas
 
 if TYPE_CHECKING:
     from outbox_operator.build.child import ChildKind
@@ -62,7 +63,7 @@ async def apply_plan(api: Api, plan: Plan, live: Object | None) -> Applied:
 
     What is no longer wanted goes first: an autoscaler must let go of the Deployment before its replicas are set.
     """
-    removed = [await _remove(api, child) for child in plan.children if child.removable]
+    removed = [await _remove(api, child) for child in reversed(plan.children) if child.removable]
     applied = await _apply_deployment(api, plan, live)
     kept = [await _apply_child(api, child, applied) for child in plan.children if child.wanted is not None]
     return replace(applied, children=(*removed, *(child for child in kept if child is not None)))
@@ -83,12 +84,26 @@ async def _apply_deployment(api: Api, plan: Plan, live: Object | None) -> Applie
 
 
 async def _update(api: Api, wanted: Object, live: Object) -> Applied:
+    live = await _let_go_of_replicas(api, wanted, live)
     result = await _outcome(api, DEPLOYMENTS, wanted, live)
     if result is None:
         return Applied(live)
     applied = await api.apply(DEPLOYMENTS, wanted)
     roll = explain_roll(result["spec"]["template"], live["spec"]["template"])
     return Applied(applied, changed=True, roll=roll, drift=_drift(wanted, live, result))
+
+
+async def _let_go_of_replicas(api: Api, wanted: Object, live: Object) -> Object:
+    """Hand `replicas` over before they are left out: a field that its only owner no longer applies is reset.
+
+    A second manager applies the present number, on condition that nobody has changed the Deployment meanwhile.
+    """
+    if "replicas" in wanted["spec"] or not holds_replicas(live):
+        return live
+    metadata = {name: live["metadata"][name] for name in ("namespace", "name", "resourceVersion")}
+    partial = {name: wanted[name] for name in ("apiVersion", "kind")}
+    number = {"replicas": live["spec"].get("replicas", 1)}
+    return await api.apply(DEPLOYMENTS, {**partial, "metadata": metadata, "spec": number}, manager=HANDOVER_MANAGER)
 
 
 async def _apply_child(api: Api, child: Child, applied: Applied) -> AppliedChild | None:

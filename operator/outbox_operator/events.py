@@ -60,6 +60,7 @@ def of_status(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Ite
     """Return the Events for what has changed in the status."""
     yield from _of_suspended(before, after)
     yield from _of_ready(before, after)
+    yield from _of_autoscaling(before, after)
 
 
 def transitions(
@@ -123,6 +124,18 @@ def _of_ready(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Ite
     if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]) and not _other(old, new):
         return
     yield Event("Normal" if new["status"] == "True" else "Warning", new["reason"], new["message"])
+
+
+def _of_autoscaling(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[Event]:
+    """Tell what KEDA cannot do, and that it can again; what is still under way, or was asked for, is no news."""
+    old, new = (condition_of(status, api_conditions.AUTOSCALING_READY) or {} for status in (before, after))
+    silent = (api_conditions.STATE_SUSPENDED, api_conditions.TERMINATING_PREDECESSOR)
+    if old.get("reason") == new.get("reason") or new.get("reason") in silent:
+        return
+    if new.get("status") == "False":
+        yield Event("Warning", f"Autoscaling{new['reason']}", new["message"])
+    elif new.get("status") == "True" and old.get("status") == "False" and old.get("reason") not in silent:
+        yield Event("Normal", "AutoscalingReady", new["message"])
 
 
 def _other(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

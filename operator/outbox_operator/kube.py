@@ -174,10 +174,12 @@ class Api:
             if not query["continue"]:
                 return found
 
-    async def apply(self, type_: Type, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
-        """Apply an object server-side as our field manager and return the result."""
+    async def apply(
+        self, type_: Type, obj: Mapping[str, Any], *, dry_run: bool = False, manager: str = FIELD_MANAGER
+    ) -> Object:
+        """Apply an object server-side as a field manager, by default ours, and return the result."""
         metadata = obj["metadata"]
-        query = {"fieldManager": FIELD_MANAGER, "force": "true", **({"dryRun": "All"} if dry_run else {})}
+        query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
         path = type_.path(metadata["namespace"], metadata["name"])
         try:
             return await self._request("PATCH", type_, path, query, body=obj, content_type=_APPLY)

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from outbox_operator.api.parsing import parse
 from outbox_operator.build.labels import selector
 from outbox_operator.build.names import deployment_name
-from outbox_operator.children import CHILD_KINDS, Present
+from outbox_operator.build.references import ConfigName
+from outbox_operator.children import Present, kinds_to_look_at
 from outbox_operator.errors import UnknownKindError
 from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, PODS, SECRETS, Api, type_of, type_of_child
 from outbox_operator.plan import Observed, draft
-from outbox_operator.status import needs_pods
+from outbox_operator.status import needs_pods, was_scaled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from outbox_operator.api.resource import Key, Object, Resource
     from outbox_operator.build.child import ChildKind
-    from outbox_operator.build.references import ConfigName
 
 
 async def get_resource_or_none(api: Api, key: Key) -> Object | None:
@@ -33,15 +33,25 @@ def parse_resource(key: Key, obj: Object) -> Resource:
     return parse(key.kind, obj)
 
 
-async def observe(api: Api, resource: Resource, rival: str | None = None, *, host_access: bool = False) -> Observed:
+async def observe(
+    api: Api,
+    resource: Resource,
+    rival: str | None = None,
+    status: Object | None = None,
+    *,
+    host_access: bool = False,
+) -> Observed:
     """Read the Deployment, its siblings, the followed workload, and what the pod template refers to."""
     namespace = resource.key.namespace
+    kinds = kinds_to_look_at(resource, scaled_before=was_scaled(resource, status))
     live, workload, children = await asyncio.gather(
         api.get(DEPLOYMENTS, namespace, deployment_name(resource.key)),
         _read_workload(api, resource),
-        _read_children(api, resource.key),
+        _read_children(api, resource.key, kinds),
     )
     needed = {item.target for item in draft(resource, workload).references}
+    autoscaling = resource.worker.autoscaling
+    needed |= {ConfigName("Secret", item.secret) for item in (autoscaling.secrets if autoscaling else ())}
     config = await _read_config(api, namespace, needed)
     contents = {name: _content(obj) for name, obj in config.items()}
     versions = {name: obj["metadata"]["resourceVersion"] for name, obj in config.items() if obj is not None}
@@ -68,9 +78,9 @@ async def _read_workload(api: Api, resource: Resource) -> Object | None:
     return await api.get(DEPLOYMENTS, resource.key.namespace, reference.name) if reference else None
 
 
-async def _read_children(api: Api, key: Key) -> dict[ChildKind, Present]:
-    found = await asyncio.gather(*(_read_child(api, key, kind) for kind in CHILD_KINDS))
-    return dict(zip(CHILD_KINDS, found, strict=True))
+async def _read_children(api: Api, key: Key, kinds: Sequence[ChildKind]) -> dict[ChildKind, Present]:
+    found = await asyncio.gather(*(_read_child(api, key, kind) for kind in kinds))
+    return dict(zip(kinds, found, strict=True))
 
 
 async def _read_child(api: Api, key: Key, kind: ChildKind) -> Present:

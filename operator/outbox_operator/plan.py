@@ -12,7 +12,8 @@ from outbox_operator.api.conditions import (
     SECRET_NOT_FOUND,
     Problem,
 )
-from outbox_operator.build.deployment import deployment, desired_replicas
+from outbox_operator.build.child import SCALED_OBJECT
+from outbox_operator.build.deployment import deployment
 from outbox_operator.build.followed import follow, followed_revision
 from outbox_operator.build.hashes import salted_digest
 from outbox_operator.build.host_access import host_access
@@ -22,6 +23,7 @@ from outbox_operator.build.references import ConfigName, Reference, references
 from outbox_operator.children import Child, Present, plan_children
 from outbox_operator.diff import parse_marks
 from outbox_operator.ownership import deployment_conflict
+from outbox_operator.scaling import replicas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -76,6 +78,9 @@ class Plan:
     versions: Mapping[ConfigName, str] = field(default_factory=dict)
     """Resource versions of the Secrets and ConfigMaps that the workers take something from."""
 
+    unresolved_scaler: Problem | None = None
+    """What KEDA needs to read the backlog and does not exist; the workers do without."""
+
     @property
     def blocker(self) -> Problem | None:
         """Why nothing may be rolled out for now."""
@@ -120,38 +125,55 @@ def _unpaused(resource: Resource, observed: Observed) -> Plan:
     drafted = draft(resource, observed.workload)
     conflict = deployment_conflict(resource, observed.deployment)
     unresolved = drafted.problem or missing_reference(resource, drafted.references, observed.config)
-    replicas = desired_replicas(resource)
+    live = None if conflict else observed.deployment
+    number = replicas(resource, live, scaled=observed.children.get(SCALED_OBJECT, Present()).served)
+    children = plan_children(resource, live, observed.children)
+    credential = missing_credential(resource, observed)
     followed = None if drafted.problem else followed_revision(resource, observed.workload)
     template = drafted.template or (observed.deployment or {}).get("spec", {}).get("template")
     image = (worker_container(template) or {}).get("image") if template and not conflict else None
     rejected = _rejection(drafted, observed)
     if conflict or rejected or unresolved or drafted.template is None:
-        scale_to = None if conflict else _scale_to(observed.deployment, replicas)
-        # Without a Deployment of ours there is nothing for a child to be beside.
-        children = () if conflict else plan_children(resource, observed.children)
         return Plan(
             None,
-            scale_to,
-            replicas,
+            _scale_to(live, number.written),
+            number.desired,
             image,
             conflict,
             unresolved,
-            children,
+            # Without a Deployment of ours there is nothing for a child to be beside.
+            () if conflict else children,
             followed,
             rejected,
             versions=observed.versions,
+            unresolved_scaler=credential,
         )
     marked = mark_config(resource, drafted, observed)
-    children = plan_children(resource, observed.children)
     return Plan(
-        deployment(resource, marked),
+        deployment(resource, marked, number.written),
         None,
-        replicas,
+        number.desired,
         image,
         children=children,
         followed=followed,
         versions=observed.versions,
+        unresolved_scaler=credential,
     )
+
+
+def missing_credential(resource: Resource, observed: Observed) -> Problem | None:
+    """Return the first Secret, or key of one, that KEDA would need and that does not exist."""
+    autoscaling = resource.worker.autoscaling
+    for item in autoscaling.secrets if autoscaling else ():
+        content, namespace = observed.config.get(ConfigName("Secret", item.secret)), resource.key.namespace
+        if content is None:
+            missing = f"Secret {item.secret} does not exist in namespace {namespace}"
+        elif item.key not in content:
+            missing = f"Secret {item.secret} in namespace {namespace} has no key {item.key}"
+        else:
+            continue
+        return Problem(SECRET_NOT_FOUND, f"{missing}; KEDA needs it to read the backlog (spec.autoscaling.source).")
+    return None
 
 
 def _rejection(drafted: Draft, observed: Observed) -> Problem | None:
@@ -237,5 +259,5 @@ def _live_marks(live: Object | None) -> str:
     return value if parse_marks(value) else ""
 
 
-def _scale_to(live: Object | None, replicas: int) -> int | None:
-    return replicas if live is not None and live["spec"].get("replicas") != replicas else None
+def _scale_to(live: Object | None, number: int | None) -> int | None:
+    return number if live is not None and live["spec"].get("replicas") != number else None

@@ -9,18 +9,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from outbox_operator import events, metrics
-from outbox_operator.api.conditions import READY
+from outbox_operator.api.conditions import AUTOSCALING_READY, READY
 from outbox_operator.api.resource import Identity
 from outbox_operator.apply import Applied, apply_plan, write_status
+from outbox_operator.build.child import KEDA_KINDS
 from outbox_operator.dependencies import Dependencies
 from outbox_operator.errors import GoneError, InvalidError
 from outbox_operator.observe import get_resource_or_none, observe, observe_pods, parse_resource
 from outbox_operator.plan import plan
 from outbox_operator.schema.validate import validate
-from outbox_operator.status import Outcome, condition_of, is_settled, stamp, status, unreadable
+from outbox_operator.status import Outcome, awaits_keda, condition_of, is_settled, stamp, status, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from outbox_operator.api.resource import Key, Object
     from outbox_operator.events import Event
@@ -95,19 +96,18 @@ class Reconciler:
             return await self._report_unreadable(Identity(key, obj["metadata"]["uid"]), obj, violations)
         resource = parse_resource(key, obj)
         rival = self._policy.rival(key)
-        observed = await observe(self._api, resource, rival, host_access=self._policy.host_access)
+        observed = await observe(self._api, resource, rival, obj.get("status"), host_access=self._policy.host_access)
         self._dependencies.note(key, {name: observed.versions.get(name) for name in observed.config})
         planned = plan(resource, observed)
         applied = self._drift(key, await apply_plan(self._api, planned, observed.deployment))
         pods = await observe_pods(self._api, resource, applied.deployment)
         now = self._clock()
-        refused = tuple(child.refused for child in applied.children if child.refused is not None)
-        outcome = Outcome(applied.deployment, now, pods, applied.refused, refused)
+        outcome = _outcome(applied, pods, now)
         present = obj.get("status")
         wanted = stamp(status(resource, planned, outcome), present, now)
         told = events.transitions(resource, applied, present, wanted)
         written = await self._report(resource.identity, told, present, wanted)
-        if is_settled(planned, outcome):
+        if is_settled(planned, outcome) and not awaits_keda(wanted):
             return ("success" if written or applied.wrote else "noop"), None
         return "requeue", self._look_again(wanted)
 
@@ -168,8 +168,8 @@ class Reconciler:
         return replace(applied, children=children)
 
     def _look_again(self, wanted: Object) -> float:
-        condition = condition_of(wanted, READY)
-        since = condition["lastTransitionTime"] if condition else ""
+        conditions = (condition_of(wanted, type_) for type_ in (READY, AUTOSCALING_READY))
+        since = max((item["lastTransitionTime"] for item in conditions if item), default="")
         lasted = (self._clock() - datetime.fromisoformat(since)).total_seconds() if since else 0.0
         return next(delay for limit, delay in _LOOK_AGAIN if lasted < limit)
 
@@ -178,3 +178,15 @@ class Reconciler:
             known.pop(key, None)
         self._dependencies.note(key, {})
         metrics.forget_resource(key)
+
+
+def _outcome(applied: Applied, pods: Sequence[Object], now: datetime) -> Outcome:
+    refusals = [(child.kind, child.refused) for child in applied.children if child.refused is not None]
+    return Outcome(
+        deployment=applied.deployment,
+        now=now,
+        pods=pods,
+        refused=applied.refused,
+        refused_children=tuple(problem for kind, problem in refusals if kind not in KEDA_KINDS),
+        refused_scaler=next((problem for kind, problem in refusals if kind in KEDA_KINDS), None),
+    )

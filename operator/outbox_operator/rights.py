@@ -47,6 +47,10 @@ RIGHTS: Final = (
         ("get", "create", "patch", "delete"),
         "keep a PodDisruptionBudget beside each Deployment",
     ),
+    *(
+        Right("keda.sh", plural, ("get", "create", "patch", "delete"), "have KEDA scale the workers", optional_api=True)
+        for plural in ("scaledobjects", "triggerauthentications")
+    ),
     Right("", "pods", ("list",), "tell why a worker does not start"),
     Right("", "secrets", ("get",), "see that Secrets exist and when they change"),
     Right("", "configmaps", ("get",), "see that ConfigMaps exist and when they change"),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from outbox_operator.api import conditions as api
 from outbox_operator.api.conditions import Condition, Problem
 from outbox_operator.api.marks import RECONCILE
+from outbox_operator.autoscaling import QUIET, autoscaling_ready
+from outbox_operator.build.child import KEDA_KINDS
 from outbox_operator.build.labels import selector
 from outbox_operator.build.names import deployment_name
 from outbox_operator.diagnosis import diagnose
@@ -44,6 +46,8 @@ class Outcome:
     """Why the API server refused the Deployment."""
     refused_children: tuple[Problem, ...] = ()
     """Why the API server refused objects beside it."""
+    refused_scaler: Problem | None = None
+    """Why the API server refused one of KEDA's objects."""
 
 
 def status(resource: Resource, plan: Plan, outcome: Outcome) -> Object:
@@ -53,6 +57,7 @@ def status(resource: Resource, plan: Plan, outcome: Outcome) -> Object:
         ready(resource, plan, outcome),
         progressing(resource, plan, outcome),
         config_resolved(plan),
+        autoscaling_ready(resource, plan, outcome.deployment, outcome.refused_scaler),
         suspended(resource, counts),
     ]
     fields: dict[str, Any] = {
@@ -114,7 +119,7 @@ def ready(resource: Resource, plan: Plan, outcome: Outcome) -> Condition:
     if resource.worker.suspended:
         return Condition(api.READY, "False", api.STATE_SUSPENDED, "No workers run because spec.state is Suspended.")
     if plan.desired_replicas == 0:
-        return Condition(api.READY, "True", api.SCALED_TO_ZERO, "No workers are wanted: spec.replicas is 0.")
+        return Condition(api.READY, "True", api.SCALED_TO_ZERO, f"No workers are wanted: {_why_none(resource)}.")
     problem = None if _is_complete(plan, outcome.deployment) else _trouble(resource, outcome)
     problem = problem or children_problem(plan, outcome)
     if problem is not None:
@@ -193,9 +198,24 @@ def is_settled(plan: Plan, outcome: Outcome) -> bool:
     return not blocked and not children_problem(plan, outcome) and _is_complete(plan, outcome.deployment)
 
 
+def awaits_keda(status_: Mapping[str, Any]) -> bool:
+    """Tell whether autoscaling is not as it should be, which no event of ours will tell when it changes."""
+    condition = condition_of(status_, api.AUTOSCALING_READY)
+    return condition is not None and condition["reason"] not in QUIET
+
+
+def was_scaled(resource: Resource, status_: Mapping[str, Any] | None) -> bool:
+    """Tell whether there may be objects of KEDA's, by the last status; where none is known, there may be."""
+    condition = condition_of(status_, api.AUTOSCALING_READY)
+    if condition is None or condition["reason"] != api.NOT_CONFIGURED:
+        return True
+    return int(condition.get("observedGeneration", 0)) != resource.generation
+
+
 def children_problem(plan: Plan, outcome: Outcome) -> Problem | None:
     """Return why an object beside the Deployment is not as it should be, or None."""
-    conflicts = (child.conflict for child in plan.children if child.conflict is not None)
+    # Those of KEDA's objects are told by AutoscalingReady; the workers do without.
+    conflicts = (child.conflict for child in plan.children if child.conflict and child.kind not in KEDA_KINDS)
     return next(iter((*conflicts, *outcome.refused_children)), None)
 
 
@@ -266,6 +286,12 @@ def _still_running(counts: Counts) -> str:
     if counts.available == 1:
         return " 1 worker that was started before goes on."
     return f" {counts.available} workers that were started before go on."
+
+
+def _why_none(resource: Resource) -> str:
+    if resource.worker.autoscaling is not None:
+        return "there is no work, KEDA starts them when there is"
+    return "spec.replicas is 0" if resource.worker.replicas == 0 else "the Deployment was scaled to 0"
 
 
 def _workers(number: int) -> str:

@@ -18,6 +18,8 @@ NEEDED = {
     "subscriptions/finalizers.djangooutbox.io": {"update"},
     "deployments.apps": {"get", "list", "watch", "create", "patch"},
     "poddisruptionbudgets.policy": {"get", "create", "patch", "delete"},
+    "scaledobjects.keda.sh": {"get", "create", "patch", "delete"},
+    "triggerauthentications.keda.sh": {"get", "create", "patch", "delete"},
     "pods.": {"list"},
     "secrets.": {"get"},
     "configmaps.": {"get"},

@@ -17,6 +17,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.chart.rendering import NAMESPACE, ROOT
+from tests.rig.keda import keda_crds
 from tests.rig.process import free_port
 from tests.rig.waiting import tail, wait_until
 
@@ -62,10 +63,21 @@ REQUESTS = {
     ("GET", "poddisruptionbudgets"),
     ("PATCH", "poddisruptionbudgets"),
     ("DELETE", "poddisruptionbudgets"),
+    ("GET", "scaledobjects"),
+    ("PATCH", "scaledobjects"),
+    ("DELETE", "scaledobjects"),
+    ("GET", "triggerauthentications"),
+    ("PATCH", "triggerauthentications"),
+    ("DELETE", "triggerauthentications"),
     ("GET", "pods"),
     ("GET", "secrets"),
     ("GET", "configmaps"),
     ("POST", "events"),
+}
+KEDA_KINDS = "scaledobjects,triggerauthentications"
+AUTOSCALING = {
+    "maxReplicas": 3,
+    "source": {"type": "PostgreSQL", "postgreSQL": {"connection": {"secretName": "orders-env", "key": "KEY"}}},
 }
 SECONDS = 60
 
@@ -131,6 +143,7 @@ def test_the_operator_does_all_its_work_with_the_rights_it_is_given_for(
     cluster: Installed, tmp_path: Path, watched: list[str]
 ) -> None:
     cluster.install({"watchNamespaces": watched})
+    cluster.api.kubectl("apply", "--server-side", "-f", str(keda_crds()))
     cluster.api.kubectl("apply", "-n", "shop", "-f", "-", input=json.dumps(RESOURCES))
     try:
         with running(cluster, tmp_path) as operator:
@@ -157,6 +170,15 @@ def _exercise(cluster: Installed, operator: Operator) -> None:
     _await(operator, "a PodDisruptionBudget", lambda: cluster.get("poddisruptionbudgets", "-n", "shop"))
     cluster.api.kubectl("scale", "obsub", "billing", "-n", "shop", "--replicas=1")
     _await(operator, "its removal", lambda: not cluster.get("poddisruptionbudgets", "-n", "shop"))
+    _patch_publisher(cluster, AUTOSCALING)
+    _await(operator, "KEDA's objects", lambda: len(cluster.get(KEDA_KINDS, "-n", "shop")) == 2)
+    _patch_publisher(cluster, None)
+    _await(operator, "their removal", lambda: not cluster.get(KEDA_KINDS, "-n", "shop"))
+
+
+def _patch_publisher(cluster: Installed, autoscaling: dict[str, Any] | None) -> None:
+    patch = json.dumps({"spec": {"autoscaling": autoscaling}})
+    cluster.api.kubectl("patch", "obpub", "orders", "-n", "shop", "--type=merge", "-p", patch)
 
 
 def test_without_the_rights_the_log_says_which_one_is_missing(cluster: Installed, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 
 from tests.rig import hostservices
 from tests.rig.images import ImageStore
+from tests.rig.keda import keda_build, keda_crds
 from tests.rig.node import Node
 from tests.rig.packages import install_packages
 from tests.rig.paths import state_directory
@@ -44,6 +45,12 @@ def _build(_: argparse.Namespace) -> None:
     say("everything is built")
 
 
+def _build_keda(_: argparse.Namespace) -> None:
+    keda_build().folder()
+    keda_crds()
+    say("KEDA is built")
+
+
 def _images(_: argparse.Namespace) -> None:
     print(ImageStore().buildah("images"), end="")
 
@@ -67,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         ("up", _up, "bring the Kubernetes node up"),
         ("down", _down, "take it down and leave nothing behind"),
         ("build", _build, "build programs and images, so that `up` is quick"),
+        ("build-keda", _build_keda, "build KEDA's programs, for the tests of autoscaling"),
         ("env", _env, "what to `eval` for kubectl and helm on the cluster"),
         ("images", _images, "the images of the rig's store"),
         ("status", _status, "which of its programs run"),

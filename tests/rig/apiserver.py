@@ -17,8 +17,11 @@ from tests.rig.rundirs import run_directory
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
     from pathlib import Path
     from types import TracebackType
+
+    from tests.rig.certificates import Authority
 
 
 class ApiServer:
@@ -26,6 +29,7 @@ class ApiServer:
 
     `crds` (files or folders) are applied before the controller-manager starts, so that its garbage collector knows
     these kinds from the start; it looks for younger ones every 30 s only. Writes of `audited_users` are in `audit_log`.
+    `controllers` are further flags of the controller-manager.
     """
 
     def __init__(
@@ -34,10 +38,11 @@ class ApiServer:
         with_controller_manager: bool = False,
         crds: tuple[Path, ...] = (),
         audited_users: tuple[str, ...] = (),
+        controllers: Mapping[str, str] | None = None,
     ) -> None:
         self._with_controller_manager = with_controller_manager
+        self._shape = Shape(audited_users=audited_users, controllers=controllers or {})
         self._crds = crds
-        self._audited_users = audited_users
         self._stack = ExitStack()
         self.directory: Path
         self.kubeconfig: Path
@@ -47,7 +52,7 @@ class ApiServer:
         kube = binary("kube")
         with ExitStack() as stack:
             self.directory = stack.enter_context(run_directory(state_directory() / "apiservers"))
-            self._plane = ControlPlane(self.directory, kube, Shape(audited_users=self._audited_users))
+            self._plane = ControlPlane(self.directory, kube, self._shape)
             stack.callback(self._plane.stop)
             self.url = self._plane.url
             self._plane.start()
@@ -98,6 +103,11 @@ class ApiServer:
     def pid(self) -> int | None:
         """The id of the API server's process, None when it does not run."""
         return self._plane.apiserver.pid
+
+    @property
+    def authority(self) -> Authority:
+        """Signs certificates that the API server's own clients trust."""
+        return self._plane.authority
 
     @property
     def log(self) -> Path:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from tests.rig.progress import say
 from tests.rig.web import answers_ok
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 SERVICE_NETWORK = "10.96.0.0/16"
@@ -32,6 +33,8 @@ class Shape:
     address: str = "127.0.0.1"
     scheduling: bool = False
     audited_users: tuple[str, ...] = ()
+    controllers: Mapping[str, str] = field(default_factory=dict)
+    """Further flags of the controller-manager, without their dashes."""
 
 
 class ControlPlane:
@@ -138,7 +141,8 @@ class ControlPlane:
             "requestheader-extra-headers-prefix": "X-Remote-Extra-",
             "proxy-client-cert-file": str(front_client.certificate),
             "proxy-client-key-file": str(front_client.key),
-            "enable-aggregator-routing": "true",
+            # On the node aggregated servers are reached at their endpoints; without nodes, by an external name.
+            "enable-aggregator-routing": str(self.shape.scheduling).lower(),
             # A stopped server is wanted back at once; the default waits for clients of a load balancer.
             "shutdown-delay-duration": "0s",
         }
@@ -183,6 +187,7 @@ class ControlPlane:
             "allocate-node-cidrs": str(self.shape.scheduling).lower(),
             "cluster-cidr": POD_NETWORK,
             "service-cluster-ip-range": SERVICE_NETWORK,
+            **self.shape.controllers,
         }
         return self._component("kube-controller-manager", options)
 

@@ -68,6 +68,10 @@ What the operator may do where its resources live: exactly the calls it makes.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, create, patch, delete]
+# For `spec.autoscaling`: KEDA's objects beside a Deployment. Where KEDA is not installed, these grant nothing.
+- apiGroups: [keda.sh]
+  resources: [scaledobjects, triggerauthentications]
+  verbs: [get, create, patch, delete]
 # Why a worker does not start is told by its pods.
 - apiGroups: [""]
   resources: [pods]

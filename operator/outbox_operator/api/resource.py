@@ -66,6 +66,8 @@ class Resource:
     database: str | None = None
     """Alias of the outbox's database, if it is not the default."""
     callback: str | None = None
+    queue: str | None = None
+    """The queue that is consumed; None for a Publisher."""
     ordered: bool = False
     """Whether two workers must never run side by side."""
     paused: bool = False

@@ -35,5 +35,6 @@ def parse_subscription(obj: Mapping[str, Any]) -> Resource:
             *("--queue", spec["queue"]),
         ),
         callback=spec["callback"],
+        queue=spec["queue"],
         ordered=ordered,
     )

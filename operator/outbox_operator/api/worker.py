@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from outbox_operator.api.autoscaling import Autoscaling, parse_autoscaling
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -60,7 +62,9 @@ class WorkerSpec:
     env_from: tuple[Mapping[str, Any], ...]
     service_account_name: str | None
     resources: Mapping[str, Any] | None
-    replicas: int
+    replicas: int | None
+    """None leaves the number to whoever scales the Deployment."""
+    autoscaling: Autoscaling | None
     state: Literal["Running", "Suspended"]
     strategy: Mapping[str, Any] | None
     min_ready_seconds: int
@@ -98,7 +102,8 @@ def parse_worker(spec: Mapping[str, Any]) -> WorkerSpec:
         env_from=tuple(spec.get("envFrom", ())),
         service_account_name=spec.get("serviceAccountName"),
         resources=spec.get("resources"),
-        replicas=spec.get("replicas", 1),
+        replicas=spec.get("replicas"),
+        autoscaling=parse_autoscaling(spec),
         state=spec.get("state", "Running"),
         strategy=spec.get("strategy"),
         min_ready_seconds=spec.get("minReadySeconds", 0),

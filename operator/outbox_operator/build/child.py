@@ -23,11 +23,25 @@ class ChildKind:
     version: str
     plural: str
 
+    @property
+    def api_version(self) -> str:
+        """Group and version, as an object names them."""
+        return f"{self.group}/{self.version}"
+
 
 POD_DISRUPTION_BUDGET: Final = ChildKind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets")
+TRIGGER_AUTHENTICATION: Final = ChildKind("TriggerAuthentication", "keda.sh", "v1alpha1", "triggerauthentications")
+SCALED_OBJECT: Final = ChildKind("ScaledObject", "keda.sh", "v1alpha1", "scaledobjects")
+KEDA_KINDS: Final = (TRIGGER_AUTHENTICATION, SCALED_OBJECT)
 
 
-def child(resource: Resource, api_version: str, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+def child(
+    resource: Resource,
+    api_version: str,
+    kind: str,
+    spec: Mapping[str, Any],
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Build a child around its spec: name, labels, owner, and the digest that tells drift from a new plan."""
     obj: dict[str, Any] = {
         "apiVersion": api_version,
@@ -40,7 +54,9 @@ def child(resource: Resource, api_version: str, kind: str, spec: Mapping[str, An
         },
         "spec": dict(spec),
     }
-    obj["metadata"]["annotations"] = {SPEC_HASH_ANNOTATION: spec_digest(obj)}
+    if annotations:
+        obj["metadata"]["annotations"] = dict(annotations)
+    obj["metadata"]["annotations"] = {**(annotations or {}), SPEC_HASH_ANNOTATION: spec_digest(obj)}
     return obj
 
 

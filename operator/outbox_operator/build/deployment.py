@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from outbox_operator.api.resource import Resource
 
 
-def deployment(resource: Resource, template: Mapping[str, Any]) -> dict[str, Any]:
-    """Build the Deployment around a pod template."""
+def deployment(resource: Resource, template: Mapping[str, Any], replicas: int | None) -> dict[str, Any]:
+    """Build the Deployment around a pod template; without `replicas` the number is left to others."""
     worker = resource.worker
     spec = {
-        "replicas": desired_replicas(resource),
+        **({} if replicas is None else {"replicas": replicas}),
         "selector": {"matchLabels": selector_labels(resource.key)},
         "strategy": strategy(resource),
         "minReadySeconds": worker.min_ready_seconds,
@@ -27,11 +27,6 @@ def deployment(resource: Resource, template: Mapping[str, Any]) -> dict[str, Any
         "template": copy.deepcopy(dict(template)),
     }
     return child(resource, "apps/v1", "Deployment", spec)
-
-
-def desired_replicas(resource: Resource) -> int:
-    """Return how many workers should run."""
-    return 0 if resource.worker.suspended else resource.worker.replicas
 
 
 def strategy(resource: Resource) -> dict[str, Any]:

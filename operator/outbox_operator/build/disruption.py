@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from outbox_operator.api.resource import Resource
 
 
-def disruption_budget(resource: Resource) -> dict[str, Any] | None:
-    """Build the budget, or return None where none is wanted.
+def disruption_budget(resource: Resource, workers: int) -> dict[str, Any] | None:
+    """Build the budget for up to so many workers, or return None where none is wanted.
 
     A single worker gets none: its messages wait while it moves, and a budget could only hold up the drain.
     """
     budget = resource.worker.disruption_budget
-    if budget.policy == "Disabled" or resource.worker.replicas < 2:
+    if budget.policy == "Disabled" or workers < 2:
         return None
     spec = {
         "selector": {"matchLabels": selector_labels(resource.key)},

@@ -7,6 +7,8 @@ from typing import Final
 from outbox_operator.api.resource import GROUP, Key
 
 FIELD_MANAGER: Final = "outbox-operator"
+HANDOVER_MANAGER: Final = "outbox-operator-handover"
+"""Keeps the `replicas` of a Deployment from being reset while we let go of them; owns nothing else."""
 CONTAINER: Final = "worker"
 PREFLIGHT: Final = "preflight"
 """Init container that checks whether a worker can do its work."""

@@ -73,3 +73,10 @@ def pod(
         "spec": {"containers": [{"name": "worker", "image": "registry.example.com/shop:1"}]},
         "status": {"conditions": conditions or [], "containerStatuses": [container]},
     }
+
+
+def autoscaling(**block: Any) -> dict[str, Any]:
+    """The autoscaling block of a Publisher, by its outbox unless `source` says otherwise."""
+    connection = {"secretName": "orders-env", "key": "DATABASE_URL"}
+    source = {"type": "PostgreSQL", "postgreSQL": {"connection": connection}}
+    return {"maxReplicas": 5, "source": source, **block}

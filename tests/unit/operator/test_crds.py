@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from outbox_operator.api.autoscaling import parse_autoscaling
 from outbox_operator.api.resource import GROUP, KINDS, VERSION, Kind
 from outbox_operator.api.worker import parse_worker
 
@@ -94,6 +95,25 @@ def test_the_defaults_of_the_operator_are_those_of_the_schema(kind: Kind) -> Non
         defaults[name] = {field: schema["default"] for field, schema in inner if "default" in schema}
     shared = {name: value for name, value in defaults.items() if name not in ONLY_SUBSCRIPTION}
     assert parse_worker({}) == parse_worker(shared)
+
+
+def test_the_defaults_of_autoscaling_are_those_of_the_schema() -> None:
+    needed = {
+        "maxReplicas": 5,
+        "source": {"type": "RabbitMQ", "rabbitMQ": {"managementURL": "http://b", "credentials": {"secretName": "s"}}},
+    }
+    completed = with_defaults(needed, spec("subscriptions")["autoscaling"])
+    assert completed["minReplicas"] == 1
+    assert parse_autoscaling({"autoscaling": completed}) == parse_autoscaling({"autoscaling": needed})
+
+
+def with_defaults(value: Any, node: dict[str, Any]) -> Any:
+    """Fill in a schema's defaults, as the API server does."""
+    if not isinstance(value, dict):
+        return value
+    properties = node.get("properties", {})
+    missing = {name: child["default"] for name, child in properties.items() if "default" in child}
+    return {name: with_defaults(item, properties.get(name, {})) for name, item in {**missing, **value}.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -40,6 +40,7 @@ def test_all_workers_available() -> None:
         "Ready": ("True", api.WORKERS_AVAILABLE),
         "Progressing": ("False", api.ROLLOUT_COMPLETE),
         "ConfigResolved": ("True", api.ALL_REFERENCES_FOUND),
+        "AutoscalingReady": ("Unknown", api.NOT_CONFIGURED),
         "Suspended": ("False", api.STATE_RUNNING),
     }
 
