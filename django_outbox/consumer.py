@@ -21,6 +21,7 @@ from django_outbox.forwarding import Forwarder
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP, StopSignal
 from django_outbox.link import Delivery, Link, declare_without_taking
 from django_outbox.processing import Ending, Job, Outcome
+from django_outbox.returning import Returner
 from django_outbox.settlement import Settler
 from django_outbox.story import Failure
 
@@ -73,7 +74,8 @@ class ConsumerEngine:
         self._stop = StopSignal()
         self._buffer = DeliveryBuffer(max(subscription.effective_prefetch, _SMALLEST_BUFFER))
         self._processor = processor_of(subscription, pause=self._pause, report=self._report_database)
-        self._forwarder = Forwarder(subscription, declare=self._declare_again)
+        self._returner = Returner(subscription, Forwarder(subscription, self._declare_again), link=lambda: self.link)
+        self._forwarder = Forwarder(subscription, self._declare_again, on_later=self._returner.wake)
         self._settler = Settler(subscription, self._forwarder)
         self._inflight = metrics.INFLIGHT.labels(subscription.queue)
         self._workers = [
@@ -89,7 +91,7 @@ class ConsumerEngine:
         """
         self._stop = stop
         self._show_zeros()
-        for worker in self._workers:
+        for worker in [*self._workers, self._returner]:
             worker.start()
         try:
             while not stop.is_set():
@@ -266,7 +268,9 @@ class ConsumerEngine:
         logger.info("Stopping consumer gracefully", extra=self._about())
         self.health.set_ready("subscription", False, "stopping")
         self._buffer.close()
+        self._returner.stop()
         unfinished = self._join_workers(None if limit is None else time.monotonic() + limit)
+        self._returner.join(_LOOK_SECONDS)
         if not unfinished:
             self._forwarder.close()
         if self.link is not None:

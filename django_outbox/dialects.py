@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django_outbox import waiting
 from django_outbox.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,12 +32,14 @@ class Dialect:
     ``nack_keeps`` tells whether the broker keeps a message that is refused (NACK), in whatever dead letter queue it
     has; where it is False a NACK destroys the message, so it must be sent elsewhere and acknowledged, or left alone.
     ``declares_queues`` tells whether a queue has to be declared, with arguments that must be equal each time, before
-    anything is sent to it.
+    anything is sent to it. ``subscribers_bring_back`` tells whether delayed messages wait in queues of their own until
+    a subscriber fetches them, see ``waiting_queues``.
     """
 
     name = "STOMP"
     nack_keeps = False
     declares_queues = False
+    subscribers_bring_back = False
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -75,12 +78,16 @@ class Dialect:
         """Return destination and headers of a SEND that arrives in ``queue`` after ``seconds``.
 
         ``queue`` is what ``source`` returned. ``queue_headers`` are those of the subscription; RabbitMQ's waiting
-        queue is of the same type. Raises ``ConfigurationError`` where the broker cannot do that.
+        queues are of the same type. Raises ``ConfigurationError`` where the broker cannot do that.
         """
         raise ConfigurationError(
             f"{self.name} is not known to deliver a message later. Set CONSUMER_RETRY_DELAYS to () in "
             "DJANGO_OUTBOX_PATTERN: failed messages then go straight to the dead letters."
         )
+
+    def waiting_queues(self, queue: str, queue_headers: Mapping[str, Any] | None = None) -> dict[str, dict[str, str]]:
+        """Return what ``delayed`` may send to, with what SUBSCRIBE needs; none where subscribers bring nothing back."""
+        return {}
 
     def dead_letter_destination(self, queue: str) -> str:
         """Return where dead letters of the worker's queue are sent to and read from, without declaring anything."""
@@ -93,6 +100,7 @@ class RabbitMQ(Dialect):
     name = "RabbitMQ"
     nack_keeps = True
     declares_queues = True
+    subscribers_bring_back = True
 
     def queue(self, name: str) -> str:
         """Return ``/amq/queue/NAME``: ``/queue/NAME`` would declare it again, with other arguments."""
@@ -114,23 +122,29 @@ class RabbitMQ(Dialect):
     def delayed(
         self, queue: str, seconds: float, queue_headers: Mapping[str, Any] | None = None
     ) -> tuple[str, dict[str, str]]:
-        """Return the queue in which messages wait, one for each delay, and drop out of into ``queue``.
+        """Return the queue in which messages wait so long; ``waiting.stamps`` has to tell on each when it is due.
 
-        It never expires by itself: the broker declares it at the first SEND of a connection only, so one that went
-        away later would take the messages with it that a worker sends after a month without a retry.
+        The queue never expires by itself: the broker declares it at the first SEND of a connection only, so one that
+        went away later would take the messages with it that a worker sends after a month without a retry.
         """
-        milliseconds = max(0, round(seconds * 1000))
+        return self._waiting_queue(queue, waiting.length_for(seconds), queue_headers or {})
+
+    def waiting_queues(self, queue: str, queue_headers: Mapping[str, Any] | None = None) -> dict[str, dict[str, str]]:
+        """Return the queue of each length."""
+        return dict(self._waiting_queue(queue, length, queue_headers or {}) for length in waiting.LENGTHS)
+
+    def _waiting_queue(self, queue: str, length: int, queue_headers: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         headers = {
             "durable": "true",
             "auto-delete": "false",
             "exclusive": "false",
-            "x-message-ttl": str(milliseconds),
+            "x-message-ttl": str((length + waiting.NET_SECONDS) * 1000),
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": queue,
         }
-        if queue_type := (queue_headers or {}).get("x-queue-type"):
+        if queue_type := queue_headers.get("x-queue-type"):
             headers["x-queue-type"] = str(queue_type)
-        return f"{_QUEUE}{_escaped(f'{RETRY_PREFIX}{queue}.{milliseconds}')}", headers
+        return f"{_QUEUE}{_escaped(f'{RETRY_PREFIX}{queue}.{length}s')}", headers
 
 
 class ActiveMQ(Dialect):

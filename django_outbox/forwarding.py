@@ -1,8 +1,9 @@
-"""Sends failed messages on: a copy to the queue that holds it back for a while, or to the dead letters.
+"""Sends failed messages on: a copy to the queue in which it waits for a while, back from there, or to the dead letters.
 
 On a connection of its own, opened when first needed and shared by a subscriber's workers: the broker closes a
 connection over a message it refuses and stops reading one while its memory is full, and neither must hold up the
-acknowledgements. A copy counts as sent when the broker has confirmed it. ``settlement.py`` calls this.
+acknowledgements. A copy counts as sent when the broker has confirmed it. ``settlement.py`` and ``returning.py`` call
+this.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import logging
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from django_outbox import settings
+from django_outbox import settings, waiting
 from django_outbox.exceptions import BrokerError, ConfigurationError
 from django_outbox.transport.base import Outgoing, Patience, SendReport, Unsettled
 from django_outbox.transport.frames import unsendable
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
     from django_outbox.dialects import Dialect
     from django_outbox.subscription import Subscription
+
+    # Where a copy goes, in the words of the broker that is connected: the destination, and what the SEND needs.
+    Route = Callable[[Dialect], tuple[str, Mapping[str, str]]]
 
 logger = logging.getLogger("django_outbox_pattern.consumer")
 
@@ -53,6 +58,7 @@ class Copy:
 
     body: str | bytes
     headers: Mapping[str, str]
+    key: uuid.UUID = field(default_factory=uuid.uuid4)
 
 
 class ForwardingTransport(Protocol):
@@ -78,7 +84,8 @@ class ForwardingTransport(Protocol):
 class Forwarder:
     """Sends copies of a subscription's failed messages; safe to use from any thread.
 
-    ``declare`` makes sure that the dead letter queue exists and raises ``BrokerError``.
+    ``declare`` makes sure that the dead letter queue exists and raises ``BrokerError``. ``on_later`` is called when a
+    copy waits on the broker.
     """
 
     def __init__(
@@ -86,9 +93,11 @@ class Forwarder:
         subscription: Subscription,
         declare: Callable[[], None],
         transport: ForwardingTransport | None = None,
+        on_later: Callable[[], None] = lambda: None,
     ) -> None:
         self._subscription = subscription
         self._declare = declare
+        self._on_later = on_later
         self._transport: ForwardingTransport = StompTransport() if transport is None else transport
         self._lock = threading.Lock()
         self._opened_at = self._used_at = 0.0
@@ -96,11 +105,29 @@ class Forwarder:
 
     def to_dead_letters(self, copy: Copy) -> Fate:
         """Put a copy among the dead letters."""
-        return self._forward(copy, None)
+        with self._lock:
+            try:
+                self._see_to_dead_letter_queue()
+            except (BrokerError, ConfigurationError) as error:
+                return self._fate_of(SendReport(detail=str(error)))
+            return self._fate_of(self._send([(copy, self._dead_letters)]))
 
     def to_later(self, copy: Copy, seconds: float) -> Fate:
         """Have a copy come back to the queue after so many seconds."""
-        return self._forward(copy, seconds)
+        with self._lock:
+            fate = self._fate_of(self._send([(copy, self._later(seconds))]))
+        if fate is Fate.SENT:
+            self._on_later()
+        return fate
+
+    def bring_back(self, waited: Sequence[tuple[Copy, float]]) -> list[bool]:
+        """Put copies into the queue, those with seconds left to where they wait on; return which are confirmed."""
+        routes = [(copy, self._later(seconds) if seconds else self._queue) for copy, seconds in waited]
+        with self._lock:
+            report = self._send(routes, again=False)
+        if len(report.confirmed) < len(routes):
+            self._complain(report)
+        return [copy.key in report.confirmed for copy, _seconds in waited]
 
     def tend(self) -> None:
         """Close a connection that nobody has used for a while; called now and then."""
@@ -116,29 +143,32 @@ class Forwarder:
         with self._lock:
             self._transport.close()
 
-    def _forward(self, copy: Copy, seconds: float | None) -> Fate:
-        with self._lock:
-            try:
-                if seconds is None:
-                    self._see_to_dead_letter_queue()
-                report = self._send(copy, seconds)
-            except (BrokerError, ConfigurationError) as error:
-                report = SendReport(detail=str(error))
-            self._used_at = time.monotonic()
+    def _fate_of(self, report: SendReport) -> Fate:
         if report.confirmed:
             return Fate.SENT
-        problem = next(iter(report.refused.values()), report.detail)
-        logger.warning("A copy of a failed message could not be sent on: %s", problem, extra=self._about())
+        self._complain(report)
         return Fate.UNKNOWN if report.unsettled is Unsettled.TIMEOUT else Fate.FAILED
 
-    def _send(self, copy: Copy, seconds: float | None) -> SendReport:
-        fresh = self._connect()
-        report = self._transport.send([self._outgoing(copy, seconds)], self._patience())
-        if report.unsettled is Unsettled.CONNECTION_LOST and not fresh:
-            # It was idle and nobody noticed its end. The first copy may have arrived: twice is better than not at all.
-            self._connect()
-            report = self._transport.send([self._outgoing(copy, seconds)], self._patience())
+    def _complain(self, report: SendReport) -> None:
+        problem = next(iter(report.refused.values()), report.detail)
+        logger.warning("A copy of a failed message could not be sent on: %s", problem, extra=self._about())
+
+    def _send(self, copies: Sequence[tuple[Copy, Route]], *, again: bool = True) -> SendReport:
+        """Send copies and wait for their confirms."""
+        try:
+            fresh = self._connect()
+            report = self._send_once(copies)
+            if report.unsettled is Unsettled.CONNECTION_LOST and not fresh and again:
+                # It was idle and nobody noticed its end. The copy may have arrived: twice is better than not at all.
+                self._connect()
+                report = self._send_once(copies)
+        except (BrokerError, ConfigurationError) as error:
+            report = SendReport(detail=str(error))
+        self._used_at = time.monotonic()
         return report
+
+    def _send_once(self, copies: Sequence[tuple[Copy, Route]]) -> SendReport:
+        return self._transport.send([self._outgoing(copy, route) for copy, route in copies], self._patience())
 
     def _connect(self) -> bool:
         """Make sure of a connection that is young enough; returns whether it is new."""
@@ -148,17 +178,29 @@ class Forwarder:
         self._opened_at = time.monotonic()
         return True
 
-    def _outgoing(self, copy: Copy, seconds: float | None) -> Outgoing:
-        dialect, subscription = self._transport.dialect, self._subscription
+    def _outgoing(self, copy: Copy, route: Route) -> Outgoing:
+        destination, needed = route(self._transport.dialect)
         headers = {name: value for name, value in copy.headers.items() if unsendable({name: value}) is None}
-        if seconds is None:
-            destination = dialect.dead_letter_destination(subscription.queue)
-            headers |= dialect.send_headers(destination)
-        else:
-            source = dialect.source(subscription.destination, subscription.queue)
-            destination, delaying = dialect.delayed(source, seconds, subscription.queue_headers)
-            headers |= delaying
-        return Outgoing(uuid.uuid4(), destination, copy.body, headers)
+        return Outgoing(copy.key, destination, copy.body, {**headers, **needed})
+
+    def _dead_letters(self, dialect: Dialect) -> tuple[str, Mapping[str, str]]:
+        destination = dialect.dead_letter_destination(self._subscription.queue)
+        return destination, dialect.send_headers(destination)
+
+    def _queue(self, dialect: Dialect) -> tuple[str, Mapping[str, str]]:
+        destination = dialect.queue(self._source(dialect))
+        return destination, dialect.send_headers(destination)
+
+    def _later(self, seconds: float) -> Route:
+        def route(dialect: Dialect) -> tuple[str, Mapping[str, str]]:
+            destination, delaying = dialect.delayed(self._source(dialect), seconds, self._subscription.queue_headers)
+            stamps = waiting.stamps(seconds, datetime.now(UTC)) if dialect.subscribers_bring_back else {}
+            return destination, {**delaying, **stamps}
+
+        return route
+
+    def _source(self, dialect: Dialect) -> str:
+        return dialect.source(self._subscription.destination, self._subscription.queue)
 
     def _see_to_dead_letter_queue(self) -> None:
         if self._declared_at is None or time.monotonic() - self._declared_at > _DECLARED_FOR_SECONDS:

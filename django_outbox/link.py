@@ -60,7 +60,7 @@ class Delivery:
 
 
 class Link:
-    """A connection with at most one subscription on it.
+    """A connection with its subscriptions: one, or for messages that wait several.
 
     ``deliver`` is called on stomp.py's thread with each message. ``make_listener`` returns the project's own listener
     for this link, if it has one; it hears the same frames.
@@ -74,6 +74,7 @@ class Link:
     ) -> None:
         self.generation = generation
         self.subscription_id = str(uuid.uuid4())
+        self._subscriptions = {self.subscription_id}
         self.failure: str | None = None
         self.failure_kind = "lost"
         self._deliver = deliver
@@ -109,16 +110,25 @@ class Link:
         self._open = open_connection("subscriber", listener=self._listener, auto_decode=False)
         mark_cut_frames(self.connection.transport)
 
-    def subscribe(self, destination: str, headers: Mapping[str, Any]) -> None:
-        """Subscribe and wait for the broker's receipt. Raises ``SubscriptionRefused`` or ``BrokerUnavailable``."""
-        receipt = f"subscribed-{self.subscription_id}"
+    def subscribe(self, destination: str, headers: Mapping[str, Any], identity: str | None = None) -> None:
+        """Subscribe and wait for the broker's receipt. Raises ``SubscriptionRefused`` or ``BrokerUnavailable``.
+
+        A second subscription on the link needs an ``identity`` of its own.
+        """
+        identity = identity or self.subscription_id
+        self._subscriptions.add(identity)
+        receipt = f"subscribed-{identity}"
         try:
             self.connection.subscribe(
-                destination, self.subscription_id, ack="client-individual", headers=dict(headers), receipt=receipt
+                destination, identity, ack="client-individual", headers=dict(headers), receipt=receipt
             )
         except _LOST as error:
             raise BrokerUnavailable(f"The connection was lost while subscribing to {destination}: {error}.") from error
         self._await_receipt(receipt, destination)
+
+    def is_subscribed(self, subscription: Any) -> bool:
+        """Tell whether a subscription, as a MESSAGE frame names it, is one of this link."""
+        return subscription in self._subscriptions
 
     def ack(self, delivery: Delivery) -> bool:
         """Tell the broker that a delivery of this link is done; returns whether that could be sent."""
@@ -186,7 +196,7 @@ class Link:
     def _address_of(self, delivery: Delivery) -> tuple[str, ...]:
         """Return the arguments that name a delivery in an ACK: STOMP 1.1 wants the subscription as well."""
         if getattr(self.connection, "version", "1.2") == "1.1":
-            return delivery.message_id, self.subscription_id
+            return delivery.message_id, str(delivery.headers.get("subscription", self.subscription_id))
         return (str(delivery.headers.get("ack", delivery.message_id)),)
 
     def _send(self, send: Callable[[], None], delivery: Delivery, deed: str) -> bool:
@@ -226,7 +236,7 @@ class LinkListener(ConnectionListener):  # type: ignore[misc]
 
     def on_message(self, frame: Any) -> None:
         """Hand the message over, by way of the project's listener where it has one."""
-        if frame.headers.get("subscription") != self._link.subscription_id:
+        if not self._link.is_subscribed(frame.headers.get("subscription")):
             return
         if is_cut(frame):
             self._link.refuse_unread(frame.headers)
@@ -333,9 +343,17 @@ def queue_is_there(name: str) -> bool:
     escaped = name.replace("/", "%2F")
     if _exists(f"/queue/{escaped}", {"durable": "true"}):
         return True
+    # A queue that is not durable, or may not be declared by this user.
+    return queue_answers(f"/amq/queue/{escaped}")
+
+
+def queue_answers(destination: str) -> bool:
+    """Tell whether RabbitMQ has the queue of an ``/amq/queue/`` destination; at most one message goes out and back.
+
+    Raises ``BrokerUnavailable``, ``BrokerRefused``, ``ConfigurationError``.
+    """
     try:
-        # A queue that is not durable, or may not be declared by this user. At most one message goes out and back.
-        _subscribe_and_part(f"/amq/queue/{escaped}", {"prefetch-count": "1"})
+        _subscribe_and_part(destination, {"prefetch-count": "1"})
     except SubscriptionRefused as error:
         return "NOT_FOUND" not in str(error)
     return True

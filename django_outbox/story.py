@@ -12,6 +12,8 @@ import sysconfig
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django_outbox import waiting
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
@@ -44,7 +46,10 @@ _OF_THE_DELIVERY = frozenset(
 # What the queue that holds a message back is declared with; RabbitMQ leaves it on the message.
 _OF_THE_DELAY = ("x-death", "x-first-death", "x-last-death", "x-dead-letter", "x-message-ttl", "x-expires", "x-queue-")
 _OF_THE_SCHEDULE = frozenset(
-    {"durable", "auto-delete", "exclusive", "receipt", "AMQ_SCHEDULED_DELAY", "scheduledJobId", "_AMQ_SCHED_DELIVERY"}
+    {
+        *("durable", "auto-delete", "exclusive", "receipt", waiting.DUE, waiting.UNTIL),
+        *("AMQ_SCHEDULED_DELAY", "scheduledJobId", "_AMQ_SCHED_DELIVERY"),
+    }
 )
 
 _NOT_THE_APPLICATION = tuple(
@@ -138,6 +143,11 @@ def tell(headers: Mapping[str, Any], failure: Failure, queue: str, now: datetime
         DESTINATION: str(headers.get(DESTINATION) or headers.get("destination", "")),
         "persistent": "true",
     }
+
+
+def brought_back(headers: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of the copy that ends a wait, or goes on waiting: as the failure left them."""
+    return _own(headers) | {"persistent": "true"}
 
 
 def describe(error: BaseException) -> str:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 HOST = "memory:0"
 
 _LOST = "the connection to the broker was lost"
+# What is too old later than that comes out when somebody looks: no test waits so long, and each timer is a thread.
+_LONGEST_TIMER_SECONDS = 600
 
 
 class MemoryRefusedError(Exception):
@@ -85,7 +87,10 @@ class MemoryBroker:
         return self.waiting(f"DLQ.{queue}")
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: what waits for less than that, such as a delayed retry, is due."""
+        """Let time pass in the queues: what has been in one for longer than its ``x-message-ttl`` drops out.
+
+        A delayed retry does so an hour after it is due. Before that a running subscriber brings it back, by the clock.
+        """
         with self._lock:
             self._ahead += seconds
             self._expire()
@@ -218,7 +223,7 @@ class MemoryBroker:
         seconds = queue.lifetime()
         due = None if seconds is None else self._now() + seconds
         queue.ready.append(StoredMessage(message.body, message.headers, due=due))
-        if seconds is not None and any(other.consumers for other in self.queues.values()):
+        if seconds is not None and seconds <= _LONGEST_TIMER_SECONDS and self._has_consumers():
             self._look_again_in(seconds)
         self._hand_out(name)
 
@@ -246,6 +251,9 @@ class MemoryBroker:
         for queue in list(self.queues.values()):
             for message in queue.expired(self._now()):
                 self._bury(queue, message)
+
+    def _has_consumers(self) -> bool:
+        return any(queue.consumers for queue in self.queues.values())
 
     def _look_again_in(self, seconds: float) -> None:
         timer = threading.Timer(seconds, self.advance, args=(0,))

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.test import override_settings
+
+from django_outbox import waiting
+from django_outbox.forwarding import Copy, Fate, Forwarder
+from django_outbox.subscription import Subscription
+from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.integration.library.consume.subscriber import Broker, Database, Subscriber, Subscribers
@@ -65,24 +72,85 @@ def test_a_message_that_fails_each_time_becomes_a_dead_letter_that_tells_its_sto
 def test_a_message_waits_for_its_retry_on_the_broker_while_no_subscriber_runs(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
-    first = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[2, 0.2]).wait_ready()
+    first = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[60, 0.2]).wait_ready()
     broker.send(f"/topic/{queue}", {"key": queue})
-    broker.wait_for_depth(f"RETRY.{queue}.2000", 1, first)
+    first.wait_for("the failure", lambda: first.metric("outbox_retried_messages_total", queue=queue) == 1)
     first.kill()
+    broker.wait_for_depth(f"RETRY.{queue}.60s", 1)
     broker.server.restart()
-    broker.wait_for_depth(queue, 1)
-    second = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[2, 0.2]).wait_ready()
-    second.wait_for("the third try", lambda: database.effects(f"{queue} at 3 from /topic/{queue}") == 1)
+    assert (broker.depth(f"RETRY.{queue}.60s"), broker.depth(queue)) == (1, 0)
+    second = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[60, 0.2]).wait_ready()
+    second.wait_for("the third try", lambda: database.effects(f"{queue} at 3 from /topic/{queue}") == 1, seconds=120)
+
+
+@pytest.mark.parametrize("headers", [{}, {"DEFAULT_STOMP_QUEUE_HEADERS": QUORUM}], ids=["classic", "quorum"])
+def test_no_retry_is_lost_when_the_broker_is_killed_around_the_time_that_it_is_due(
+    subscribers: Subscribers, broker: Broker, database: Database, queue: str, headers: dict[str, Any]
+) -> None:
+    subscriber = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=SHORT, **headers)
+    subscriber.wait_ready()
+    for moment in (0.0, 0.1, 0.2):
+        sent = [f"{queue}-{moment}-{number}" for number in range(20)]
+        retried = subscriber.metric("outbox_retried_messages_total", queue=queue) or 0
+        for key in sent:
+            broker.send(f"/topic/{queue}", {"key": key})
+        subscriber.wait_for(
+            "a retry to wait", lambda: subscriber.metric("outbox_retried_messages_total", queue=queue) >= retried + 10
+        )
+        # Not to wait for something: the moment of the fault is what is tried.
+        time.sleep(moment)
+        broker.server.kill()
+        broker.server.start()
+        subscriber.wait_for("each effect", lambda: [database.effects(key) for key in sent] == [1] * 20, seconds=90)
+
+
+def test_a_worker_that_is_killed_while_it_holds_a_message_loses_no_try(
+    subscribers: Subscribers, broker: Broker, database: Database, queue: str
+) -> None:
+    for number in range(3):
+        subscriber = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[15, 15]).wait_ready()
+        if number == 0:
+            broker.send(f"/topic/{queue}", {"key": queue})
+            subscriber.wait_for("a try", lambda: subscriber.metric("outbox_retried_messages_total", queue=queue) == 1)
+        wait_until("it to be held", lambda: broker.depth(f"RETRY.{queue}.15s") == 0, seconds=30)
+        subscriber.kill()
+    last = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[0.2, 0.2]).wait_ready()
+    last.wait_for("the third try", lambda: database.effects(f"{queue} at 3 from /topic/{queue}") == 1, seconds=90)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_retry_that_no_subscriber_of_ours_brings_back_drops_out_by_itself(
+    broker: Broker, queue: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "NET_SECONDS", 1)
+    server = broker.server
+    server.declare_queue(queue, arguments={"x-queue-type": kind})
+    reached = {
+        "DEFAULT_STOMP_HOST_AND_PORTS": [(server.host, server.stomp_port)],
+        "DEFAULT_STOMP_USERNAME": server.username,
+        "DEFAULT_STOMP_PASSCODE": server.passcode,
+    }
+    subscription = Subscription(print, f"/topic/{queue}", queue, queue_headers={"x-queue-type": kind})
+    forwarder = Forwarder(subscription, declare=lambda: None)
+    with override_settings(DJANGO_OUTBOX_PATTERN=reached):
+        assert forwarder.to_later(Copy("{}", {"dop-attempts": "1", "persistent": "true"}), 0.1) is Fate.SENT
+        assert (broker.depth(queue), broker.depth(f"RETRY.{queue}.2s")) == (0, 1)
+        broker.wait_for_depth(queue, 1)
+        forwarder.close()
 
 
 def test_others_are_handled_while_a_message_waits(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
-    subscriber = subscribers.start("raises_on_bad", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[60]).wait_ready()
+    subscriber = subscribers.start("raises_on_bad", f"/topic/{queue}", "--prefetch=1", CONSUMER_RETRY_DELAYS=[60])
+    subscriber.wait_ready()
     broker.send(f"/topic/{queue}", {"key": "bad"})
     broker.send(f"/topic/{queue}", {"key": queue})
     subscriber.wait_for("the effect", lambda: database.effects(queue) == 1)
-    broker.wait_for_depth(f"RETRY.{queue}.60000", 1, subscriber)
+    assert subscriber.metric("outbox_retried_messages_total", queue=queue) == 1
+    assert subscriber.stop() == 0
+    broker.wait_for_depth(f"RETRY.{queue}.60s", 1, subscriber)
+    assert broker.server.get_messages(f"RETRY.{queue}.60s")[0]["properties"]["headers"]["dop-attempts"] == "1"
 
 
 def test_a_binary_message_stays_what_it_is_through_retry_and_dead_letter(
@@ -118,7 +186,7 @@ def test_a_callback_can_ask_for_another_try_without_any_delays_set(
     subscriber = subscribers.start("asks_once", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[]).wait_ready()
     broker.send(f"/topic/{queue}", {"key": queue, "how": how})
     subscriber.wait_for("the effect", lambda: database.effects(queue) == 1)
-    assert broker.depth(f"RETRY.{queue}.300") == 0
+    assert broker.depth(f"RETRY.{queue}.2s") == 0
     assert subscriber.metric("outbox_retried_messages_total", queue=queue) == 1
 
 
@@ -139,7 +207,7 @@ def test_a_copy_and_its_original_take_effect_once(
 def test_a_retry_that_the_broker_refuses_leaves_the_message_in_the_dead_letters(
     subscribers: Subscribers, broker: Broker, queue: str
 ) -> None:
-    broker.server.declare_queue(f"RETRY.{queue}.60000")
+    broker.server.declare_queue(f"RETRY.{queue}.60s")
     subscriber = subscribers.start("raises", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[60]).wait_ready()
     for number in range(3):
         broker.send(f"/topic/{queue}", {"key": f"{queue}-{number}"})

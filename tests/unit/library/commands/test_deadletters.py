@@ -185,9 +185,9 @@ def test_a_letter_that_does_not_tell_its_time_is_older_than_nothing() -> None:
     [
         (STORY, RabbitMQ(), "billing"),
         (STORY | {"dop-destination": "/queue/orders"}, RabbitMQ(), "orders"),
-        (STORY | {"x-first-death-queue": "RETRY.billing.10000"}, RabbitMQ(), "billing"),
+        (STORY | {"x-first-death-queue": "RETRY.billing.15s"}, RabbitMQ(), "billing"),
         ({"x-first-death-queue": "refused-in"}, RabbitMQ(), "refused-in"),
-        ({"x-first-death-queue": "RETRY.billing.10000"}, RabbitMQ(), "billing"),
+        ({"x-first-death-queue": "RETRY.billing.15s"}, RabbitMQ(), "billing"),
         ({}, RabbitMQ(), "billing"),
         (STORY, Artemis(), "/topic/orders::billing"),
         (STORY | {"dop-destination": "/topic/VirtualTopic.o"}, ActiveMQ(), "Consumer.billing.VirtualTopic.o"),

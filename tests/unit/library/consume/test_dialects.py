@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import override_settings
 
+from django_outbox import waiting
 from django_outbox.dialects import ActiveMQ, Artemis, Dialect, RabbitMQ, dialect_of
 from django_outbox.exceptions import ConfigurationError
 from django_outbox.subscription import Subscription
@@ -58,22 +59,35 @@ def test_a_subscription_of_rabbitmq_to_a_queue_reads_that_queue(destination: str
     assert RabbitMQ().source(destination, "billing") == source
 
 
-def test_a_message_waits_in_a_queue_of_rabbitmq_of_its_own_delay() -> None:
-    destination, headers = RabbitMQ().delayed("billing", 10)
-    assert destination == "/queue/RETRY.billing.10000"
+@pytest.mark.parametrize(
+    ("seconds", "length"),
+    [(0, 2), (0.1, 2), (2, 2), (2.1, 15), (10, 15), (60, 60), (300, 300), (1800, 300), (1e9, 300)],
+)
+def test_a_message_waits_in_the_shortest_queue_of_rabbitmq_that_is_long_enough(seconds: float, length: int) -> None:
+    destination, headers = RabbitMQ().delayed("billing", seconds)
+    assert destination == f"/queue/RETRY.billing.{length}s"
     assert headers == {
         "durable": "true",
         "auto-delete": "false",
         "exclusive": "false",
-        "x-message-ttl": "10000",
+        "x-message-ttl": f"{length + 3600}000",
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": "billing",
     }
 
 
-def test_the_waiting_queue_is_of_the_type_of_the_main_one() -> None:
-    _, headers = RabbitMQ().delayed("billing", 0.5, {"x-queue-type": "quorum", "prefetch-count": "1"})
-    assert (headers["x-queue-type"], headers["x-message-ttl"]) == ("quorum", "500")
+def test_subscribers_watch_every_queue_that_a_message_can_wait_in() -> None:
+    quorum = {"x-queue-type": "quorum", "prefetch-count": "1"}
+    watched = RabbitMQ().waiting_queues("a/b", quorum)
+    assert list(watched) == [f"/queue/RETRY.a%2Fb.{length}s" for length in (2, 15, 60, 300)]
+    assert dict(RabbitMQ().delayed("a/b", seconds, quorum) for seconds in (1, 10, 20, 86400)) == watched
+    assert {headers["x-queue-type"] for headers in watched.values()} == {"quorum"}
+    assert [ActiveMQ().waiting_queues("a"), Artemis().waiting_queues("a"), Dialect().waiting_queues("a")] == [{}] * 3
+
+
+def test_no_queue_has_a_message_held_for_nearly_as_long_as_rabbitmq_lets_it_be() -> None:
+    consumer_timeout = 15 * 60  # of RabbitMQ 3.8.15; half an hour since 3.8.17
+    assert max(waiting.LENGTHS) <= consumer_timeout / 2
 
 
 def test_a_virtual_topic_of_activemq_is_read_through_the_workers_queue() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,7 +89,8 @@ class Desk:
         self.link = FakeLink()
         self.declared: list[int] = []
         self.subscription = Subscription(lambda _payload: None, "/topic/orders", "desk", **subscription)
-        self.forwarder = Forwarder(self.subscription, self._declare, self.wire)
+        self.woken: list[int] = []
+        self.forwarder = Forwarder(self.subscription, self._declare, self.wire, lambda: self.woken.append(1))
         self.settler = Settler(self.subscription, self.forwarder)
 
     def settle(self, ending: Ending, raw: bytes | None = None, **given: str) -> None:
@@ -114,10 +116,13 @@ def test_a_failed_message_is_copied_to_its_retry_queue_and_then_acknowledged() -
     desk, before = Desk(), _count("outbox_retried_messages_total")
     desk.settle(FAILED, dop_msg_id="m-1")
     (copy,) = desk.wire.sent
-    assert copy.destination == "/queue/RETRY.desk.10000"
+    assert copy.destination == "/queue/RETRY.desk.15s"
     assert (copy.headers["dop-msg-id"], copy.headers["dop-attempts"]) == ("m-1", "1")
     assert copy.headers["x-dead-letter-routing-key"] == "desk"
+    due = datetime.fromisoformat(copy.headers["dop-due"]) - datetime.now(UTC)
+    assert 0 < due.total_seconds() <= 10
     assert desk.link.settled == ["ACK"]
+    assert desk.woken == [1]
     assert _count("outbox_retried_messages_total") == before + 1
 
 
@@ -159,7 +164,7 @@ def test_a_retry_that_the_broker_refuses_makes_a_dead_letter_with_its_story() ->
     desk = Desk(Wire(answers=[SendReport(unsettled=Unsettled.CONNECTION_LOST, detail="PRECONDITION_FAILED")]))
     desk.wire.keeps_open = False
     desk.settle(FAILED)
-    assert [copy.destination for copy in desk.wire.sent] == ["/queue/RETRY.desk.10000", "/amq/queue/DLQ.desk"]
+    assert [copy.destination for copy in desk.wire.sent] == ["/queue/RETRY.desk.15s", "/amq/queue/DLQ.desk"]
     assert desk.link.settled == ["ACK"]
 
 
@@ -252,6 +257,7 @@ def test_the_copy_goes_where_the_broker_wants_it() -> None:
     desk.settle(REFUSED)
     assert [copy.destination for copy in desk.wire.sent] == ["/topic/orders::desk", "/queue/DLQ.desk"]
     assert desk.wire.sent[0].headers["AMQ_SCHEDULED_DELAY"] == "10000"
+    assert "dop-due" not in desk.wire.sent[0].headers
     assert desk.wire.sent[1].headers["destination-type"] == "ANYCAST"
 
 

@@ -81,7 +81,7 @@ def test_the_copy_keeps_what_came_with_the_message_and_leaves_out_what_belongs_t
         "content-length": "5",
         "expiration": "1000",
         "user-id": "orders",
-        "x-first-death-queue": "RETRY.billing.10000",
+        "x-first-death-queue": "RETRY.billing.15s",
         "x-message-ttl": "10000",
         "content-type": "application/json",
         "dop-msg-id": "m-1",
@@ -128,6 +128,20 @@ def test_a_message_that_comes_again_looks_to_the_callback_as_it_first_did() -> N
     assert seen["destination"] == "/topic/orders"
     assert seen["color"] == "blue"
     assert not {"x-message-ttl", "durable"} & seen.keys()
+
+
+def test_a_message_that_is_brought_back_is_what_the_failure_left() -> None:
+    told = story.tell({"destination": "/topic/orders", "color": "blue"}, Failure("no"), "billing", NOW)
+    wait = {"dop-due": "2026-05-01T12:00:10.000+00:00", "dop-waits-until": "x", "x-message-ttl": "3615000"}
+    taken = {
+        **told,
+        **wait,
+        "durable": "true",
+        "destination": "/queue/RETRY.billing.15s",
+        "message-id": "m",
+        "ack": "a",
+    }
+    assert story.brought_back(taken) == told
 
 
 @pytest.mark.parametrize(
