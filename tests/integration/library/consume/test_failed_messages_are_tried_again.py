@@ -27,6 +27,10 @@ def _letter(broker: Broker, queue: str, subscriber: Subscriber) -> dict[str, Any
     return broker.server.get_messages(f"DLQ.{queue}")[0]
 
 
+def _retries(subscriber: Subscriber, queue: str) -> float:
+    return subscriber.metric("outbox_retried_messages_total", queue=queue) or 0
+
+
 @pytest.mark.parametrize("headers", [{}, {"DEFAULT_STOMP_QUEUE_HEADERS": QUORUM}], ids=["classic", "quorum"])
 def test_a_message_that_fails_comes_again_until_it_takes_effect(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str, headers: dict[str, Any]
@@ -74,7 +78,7 @@ def test_a_message_waits_for_its_retry_on_the_broker_while_no_subscriber_runs(
 ) -> None:
     first = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[60, 0.2]).wait_ready()
     broker.send(f"/topic/{queue}", {"key": queue})
-    first.wait_for("the failure", lambda: first.metric("outbox_retried_messages_total", queue=queue) == 1)
+    first.wait_for("the failure", lambda: _retries(first, queue) == 1)
     first.kill()
     broker.wait_for_depth(f"RETRY.{queue}.60s", 1)
     broker.server.restart()
@@ -83,39 +87,35 @@ def test_a_message_waits_for_its_retry_on_the_broker_while_no_subscriber_runs(
     second.wait_for("the third try", lambda: database.effects(f"{queue} at 3 from /topic/{queue}") == 1, seconds=120)
 
 
+@pytest.mark.parametrize("moment", [0.0, 0.1, 0.2])
 @pytest.mark.parametrize("headers", [{}, {"DEFAULT_STOMP_QUEUE_HEADERS": QUORUM}], ids=["classic", "quorum"])
 def test_no_retry_is_lost_when_the_broker_is_killed_around_the_time_that_it_is_due(
-    subscribers: Subscribers, broker: Broker, database: Database, queue: str, headers: dict[str, Any]
+    subscribers: Subscribers, broker: Broker, database: Database, queue: str, headers: dict[str, Any], moment: float
 ) -> None:
     subscriber = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=SHORT, **headers)
     subscriber.wait_ready()
-    for moment in (0.0, 0.1, 0.2):
-        sent = [f"{queue}-{moment}-{number}" for number in range(20)]
-        retried = subscriber.metric("outbox_retried_messages_total", queue=queue) or 0
-        for key in sent:
-            broker.send(f"/topic/{queue}", {"key": key})
-        subscriber.wait_for(
-            "a retry to wait", lambda: subscriber.metric("outbox_retried_messages_total", queue=queue) >= retried + 10
-        )
-        # Not to wait for something: the moment of the fault is what is tried.
-        time.sleep(moment)
-        broker.server.kill()
-        broker.server.start()
-        subscriber.wait_for("each effect", lambda: [database.effects(key) for key in sent] == [1] * 20, seconds=90)
+    sent = [f"{queue}-{number}" for number in range(20)]
+    for key in sent:
+        broker.send(f"/topic/{queue}", {"key": key})
+    subscriber.wait_for("retries", lambda: _retries(subscriber, queue) >= 10)
+    # Not to wait for something: the moment of the fault is what is tried.
+    time.sleep(moment)
+    broker.server.kill()
+    broker.server.start()
+    subscriber.wait_for("each effect", lambda: [database.effects(key) for key in sent] == [1] * 20, seconds=90)
 
 
 def test_a_worker_that_is_killed_while_it_holds_a_message_loses_no_try(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
-    for number in range(3):
-        subscriber = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[15, 15]).wait_ready()
-        if number == 0:
-            broker.send(f"/topic/{queue}", {"key": queue})
-            subscriber.wait_for("a try", lambda: subscriber.metric("outbox_retried_messages_total", queue=queue) == 1)
-        wait_until("it to be held", lambda: broker.depth(f"RETRY.{queue}.15s") == 0, seconds=30)
-        subscriber.kill()
-    last = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[0.2, 0.2]).wait_ready()
-    last.wait_for("the third try", lambda: database.effects(f"{queue} at 3 from /topic/{queue}") == 1, seconds=90)
+    first = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[15, 15]).wait_ready()
+    broker.send(f"/topic/{queue}", {"key": queue})
+    first.wait_for("a try", lambda: _retries(first, queue) == 1)
+    wait_until("it to be held", lambda: broker.depth(f"RETRY.{queue}.15s") == 0, seconds=30)
+    first.kill()
+    broker.wait_for_depth(f"RETRY.{queue}.15s", 1)
+    second = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=[0.2, 0.2]).wait_ready()
+    second.wait_for("the third try", lambda: database.effects(f"{queue} at 3 from /topic/{queue}") == 1)
 
 
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
