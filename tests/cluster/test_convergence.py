@@ -202,6 +202,7 @@ def test_the_status_reads_well_in_json(served: Cluster, name: str) -> None:
         "Ready",
         "Progressing",
         "ConfigResolved",
+        "AutoscalingReady",
         "Suspended",
     ]
     assert found["status"]["selector"] == f"djangooutbox.io/subscription={name}"
@@ -218,8 +219,8 @@ def test_metrics_show_the_conditions_of_what_exists_and_forget_what_is_gone(
     served.apply(publisher(name, envFrom=[{"secretRef": {"name": f"{name}-missing"}}]))
     served.wait_condition("obpub", name, "Ready", "False", "SecretNotFound")
     assert (shown(condition="Ready", status="False"), shown(condition="Ready", status="True")) == (1, 0)
-    # One status of each of the four conditions holds.
-    assert shown() == 4
+    # One status of each of the five conditions holds.
+    assert shown() == 5
     served.kubectl("delete", "obpub", name)
     wait_until("the resource is forgotten", lambda: shown() == 0, seconds=SECONDS)
 

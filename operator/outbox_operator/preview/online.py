@@ -8,10 +8,10 @@ from urllib.parse import quote
 from outbox_operator.api.parsing import parse
 from outbox_operator.api.resource import KIND_BY_NAME, KINDS, Key
 from outbox_operator.apply import Applied, apply_plan
-from outbox_operator.build.names import deployment_name
+from outbox_operator.build.names import FIELD_MANAGER, deployment_name
 from outbox_operator.consumers import Consumers
 from outbox_operator.deliveries import key_of
-from outbox_operator.kube import Api, Type, type_of
+from outbox_operator.kube import DEPLOYMENTS, Api, Type, type_of
 from outbox_operator.observe import observe
 from outbox_operator.plan import Plan, plan
 from outbox_operator.preview.offline import namespace_of, ours
@@ -21,6 +21,8 @@ from outbox_operator.schema.validate import validate
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from kubernetes.aio.client.api_client import ApiClient
+
     from outbox_operator.api.resource import Object
     from outbox_operator.preview.documents import Document
 
@@ -28,9 +30,26 @@ if TYPE_CHECKING:
 class Rehearsal(Api):
     """The operator's requests, without an effect."""
 
-    async def apply(self, type_: Type, obj: Mapping[str, Any], *, dry_run: bool = True) -> Object:  # noqa: ARG002
-        """Apply by dry run."""
-        return await super().apply(type_, obj, dry_run=True)
+    def __init__(self, client: ApiClient) -> None:
+        super().__init__(client)
+        self._handed_over: dict[tuple[str, str], int] = {}
+        """Replicas of Deployments (namespace, name) that another manager would keep by now."""
+
+    async def apply(
+        self,
+        type_: Type,
+        obj: Mapping[str, Any],
+        *,
+        dry_run: bool = True,  # noqa: ARG002
+        manager: str = FIELD_MANAGER,
+    ) -> Object:
+        """Apply by dry run. What was handed over just before is not in the cluster, so it is applied along."""
+        place = obj["metadata"]["namespace"], obj["metadata"]["name"]
+        if manager != FIELD_MANAGER:
+            self._handed_over[place] = obj["spec"]["replicas"]
+        elif type_ == DEPLOYMENTS and place in self._handed_over:
+            obj = {**obj, "spec": {"replicas": self._handed_over[place], **obj["spec"]}}
+        return await super().apply(type_, obj, dry_run=True, manager=manager)
 
     async def patch(self, type_: Type, obj: Mapping[str, Any], subresource: str | None = None) -> Object:  # noqa: ARG002
         """Change nothing."""
