@@ -91,8 +91,9 @@ class ConsumerEngine:
         """
         self._stop = stop
         self._show_zeros()
-        for worker in [*self._workers, self._returner]:
+        for worker in self._workers:
             worker.start()
+        self._returner.start()
         try:
             while not stop.is_set():
                 self._look()
