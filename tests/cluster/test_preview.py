@@ -92,3 +92,15 @@ def test_before_an_upgrade_a_plan_of_all_names_the_workers_that_would_be_replace
     assert code == 4
     assert rolls[f"Publisher {own.namespace}/steady"] is None
     assert "image changed from older:1 to shop:1" in rolls[f"Publisher {own.namespace}/orders"]
+
+
+def test_a_plan_that_lets_go_of_the_number_of_workers_keeps_the_number(own: Cluster, tmp_path: Path) -> None:
+    with OperatorProcess(own, tmp_path, own.namespace):
+        own.apply(publisher("orders", replicas=4))
+        own.wait("deployment", "orders-pub", "exists", exists)
+        own.wait("obpub", "orders", "a status", lambda found: found.get("status"))
+    own.patch("obpub", "orders", {"spec": {"replicas": None}})
+    code, output = plan(own, "--all")
+    assert code == 3, output
+    assert "replicas" not in output
+    assert own.must_get("deployment", "orders-pub")["spec"]["replicas"] == 4
