@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from random import SystemRandom
 
 from tests.chaos.run import Wish, run
 from tests.chaos.stage import ours, peer
-from tests.rig.paths import state_directory
-from tests.rig.waiting import RigError
+from tests.chaos.verdict import conclude
 
 
 def _wish() -> Wish:
@@ -40,17 +38,7 @@ def _wish() -> Wish:
 
 def main() -> int:
     """Run; exit code 0 when nothing was lost, doubled or stuck, 1 otherwise."""
-    # As with Ctrl-C: nothing that was started stays behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    try:
-        report = run(_wish())
-    except RigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(["", *report.lines(), ""]))
-    if not report.good:
-        print(f"The promise was not kept; logs and rows are in {state_directory() / 'chaos'}", file=sys.stderr)
-    return 0 if report.good else 1
+    return conclude(lambda: run(_wish()), "chaos")
 
 
 if __name__ == "__main__":

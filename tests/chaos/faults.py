@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import time
 from typing import TYPE_CHECKING
 
+from tests.chaos.breaking import break_process, break_wire
 from tests.chaos.lanes import Lanes, freeze
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.stage import QUEUE
-from tests.rig.proxy import Ends
 from tests.rig.rabbitmq_cluster import ClusterNode
 from tests.rig.waiting import wait_until
 
@@ -47,36 +45,12 @@ class Faults(Lanes):
     def _break_process(self, fault: Fault) -> None:
         process = self.stage.processes[fault.target]
         self.await_victim(lambda: process.runs)
-        if fault.kind is Kind.KILL:
-            process.signal(signal.SIGKILL)
-        elif fault.kind is Kind.RESTART:
-            process.signal(signal.SIGTERM)
-        else:
-            process.freeze(fault.seconds)
+        break_process(process, fault)
 
     def _break_wire(self, fault: Fault) -> None:
         proxy, doors = self.stage.proxy, self.stage.doors[fault.target, fault.line]
         self.await_victim(lambda: any(door.pairs for door in doors))
-        if fault.kind is Kind.CUT:
-            for door in doors:
-                proxy.cut(door)
-        elif fault.kind is Kind.STALL:
-            for door in doors:
-                proxy.hold(door, requests=fault.detail != "answers", answers=fault.detail != "requests")
-            time.sleep(fault.seconds)
-            for door in doors:
-                proxy.hold(door, requests=False, answers=False)
-        elif fault.kind is Kind.SLOW:
-            for door in doors:
-                proxy.delay(door, SLOWNESS)
-            time.sleep(fault.seconds)
-            for door in doors:
-                proxy.delay(door, 0.0)
-        else:
-            dead = [proxy.half_open(door, Ends(fault.detail)) for door in doors]
-            time.sleep(fault.seconds)
-            for pairs in dead:
-                proxy.bury(pairs)
+        break_wire(proxy, doors, fault, SLOWNESS)
 
     def _break_broker(self, fault: Fault) -> None:
         node = self.stage.brokers[fault.target]

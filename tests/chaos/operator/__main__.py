@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from random import SystemRandom
 
 from tests.chaos.operator.run import Wish, run
-from tests.rig import RigError
-from tests.rig.paths import state_directory
+from tests.chaos.verdict import conclude
 
 
 def _wish() -> Wish:
@@ -31,17 +29,7 @@ def _wish() -> Wish:
 
 def main() -> int:
     """Run; exit code 0 when the cluster is what the resources say and only one replica wrote, 1 otherwise."""
-    # As with Ctrl-C: nothing that was started stays behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    try:
-        report = run(_wish())
-    except RigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(["", *report.lines(), ""]))
-    if not report.good:
-        print(f"The promise was not kept; logs are in {state_directory() / 'chaos-operator'}", file=sys.stderr)
-    return 0 if report.good else 1
+    return conclude(lambda: run(_wish()), "chaos-operator")
 
 
 if __name__ == "__main__":

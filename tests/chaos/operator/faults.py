@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from typing import TYPE_CHECKING, Final
 
+from tests.chaos.breaking import break_process, break_wire
 from tests.chaos.lanes import Lanes, freeze
 from tests.chaos.operator.changes import carry_out
 from tests.chaos.operator.plan import API_SERVER, THROTTLE
 from tests.chaos.operator.stage import GROUP
 from tests.chaos.plan import Kind
-from tests.rig.proxy import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,30 +47,12 @@ class Faults(Lanes):
     def _break_operator(self, fault: Fault) -> None:
         process = self._stage.operators[fault.target]
         self.await_victim(lambda: process.runs)
-        if fault.kind is Kind.KILL:
-            process.signal(signal.SIGKILL)
-        elif fault.kind is Kind.RESTART:
-            process.signal(signal.SIGTERM)
-        else:
-            process.freeze(fault.seconds)
+        break_process(process, fault)
 
     def _break_wire(self, fault: Fault) -> None:
         proxy, door = self._stage.proxy, self._stage.doors[fault.target]
         self.await_victim(lambda: door.pairs)
-        if fault.kind is Kind.CUT:
-            proxy.cut(door)
-        elif fault.kind is Kind.STALL:
-            proxy.hold(door, requests=fault.detail != "answers", answers=fault.detail != "requests")
-            time.sleep(fault.seconds)
-            proxy.hold(door, requests=False, answers=False)
-        elif fault.kind is Kind.SLOW:
-            proxy.delay(door, SLOWNESS)
-            time.sleep(fault.seconds)
-            proxy.delay(door, 0.0)
-        else:
-            dead = proxy.half_open(door, Ends(fault.detail))
-            time.sleep(fault.seconds)
-            proxy.bury(dead)
+        break_wire(proxy, [door], fault, SLOWNESS)
 
     def _break_server(self, fault: Fault) -> None:
         server = self._stage.server
