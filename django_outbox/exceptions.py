@@ -20,6 +20,9 @@ Errors of stomp.py and of the socket are translated at the transport's edge and 
 
 from __future__ import annotations
 
+import math
+from decimal import Decimal
+
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError
 
@@ -75,14 +78,30 @@ class Reject(CallbackVerdict):
     """Raised by a callback: this message is not to be tried again. It goes to the dead letters with ``str(self)``."""
 
 
+def check_wish(after: object, limit: object) -> None:
+    """Check what a callback asks for another try with. Raises ``ValueError``: the callback is told, not the worker."""
+    if after is not None and not _is_finite(after):
+        raise ValueError(f"after must be a number of seconds, not {after!r}; leave it out for the next of the settings")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
+        raise ValueError(f"limit must be a whole number of tries, not {limit!r}")
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 class RetryLater(CallbackVerdict):
     """Raised by a callback: try this message again.
 
     ``after`` is in seconds and None for the next of ``CONSUMER_RETRY_DELAYS``. ``limit`` is how often the message may
-    fail in all before it goes to the dead letters; None is 100.
+    fail in all before it goes to the dead letters; None is 100. Raises ``ValueError`` for what is no such number.
     """
 
     def __init__(self, after: float | None = None, reason: str = "", *, limit: int | None = None) -> None:
+        check_wish(after, limit)
         self.after = after
         self.limit = limit
         super().__init__(reason or "the callback asked for another try")

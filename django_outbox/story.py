@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django_outbox import waiting
+from django_outbox.exceptions import check_wish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ STORY = (ATTEMPTS, ERROR, FINGERPRINT, FAILED_AT, QUEUE, DESTINATION)
 
 ERROR_LENGTH = 500  # characters
 FINGERPRINT_LENGTH = 200  # characters
+# Seconds. What is longer is no delay but a mistake, and brokers keep their times in numbers of limited size.
+LONGEST_DELAY = 10 * 365 * 86400.0
 # A callback that asks for another try each time is believed this often, unless it says how often itself.
 ASKED_LIMIT = 100
 
@@ -80,11 +83,15 @@ class Failure:
 class Asked:
     """A callback's wish for another try: ``after`` seconds, None for the next delay of the settings.
 
-    ``limit`` is how often the message may fail in all before it is a dead letter, None for ``ASKED_LIMIT``.
+    ``limit`` is how often the message may fail in all before it is a dead letter, None for ``ASKED_LIMIT``. Raises
+    ``ValueError`` for what is no such number.
     """
 
     after: float | None = None
     limit: int | None = None
+
+    def __post_init__(self) -> None:
+        check_wish(self.after, self.limit)
 
 
 def delay_before_next(failure: Failure, failed: int, delays: Sequence[float]) -> float | None:
@@ -104,8 +111,8 @@ def delay_before_next(failure: Failure, failed: int, delays: Sequence[float]) ->
 
 
 def round_up(seconds: float) -> float:
-    """Return the delay with two significant digits, a tenth of a second at least: each delay has a queue of its own."""
-    seconds = max(seconds, 0.1)
+    """Return the delay with two significant digits, a tenth of a second at least and ten years at most."""
+    seconds = min(max(float(seconds), 0.1), LONGEST_DELAY)
     step = 10.0 ** (math.floor(math.log10(seconds)) - 1)
     return round(math.ceil(round(seconds / step, 6)) * step, 6)
 

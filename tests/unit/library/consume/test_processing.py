@@ -280,6 +280,22 @@ def test_an_ending_without_effect_says_why_and_whether_to_try_again(callback: An
     assert ending.failure.fingerprint.count("@") == 1
 
 
+@pytest.mark.parametrize("after", [float("nan"), float("inf"), -float("inf"), "soon", b"5", True, 10**400])
+def test_a_callback_that_asks_for_an_impossible_delay_fails_like_any_other(after: Any) -> None:
+    for ask in (lambda payload: payload.retry(after), lambda _payload: _raise(RetryLater(after))):
+        failure = processor(ask).handle("{}", headers()).failure
+        assert failure is not None
+        assert failure.error.startswith("ValueError: after must be a number of seconds, not ")
+        assert (failure.asked, failure.final) == (None, False)
+
+
+@pytest.mark.parametrize("limit", ["3", 2.5, float("nan"), True])
+def test_a_callback_that_asks_for_an_impossible_number_of_tries_fails_like_any_other(limit: Any) -> None:
+    failure = processor(lambda payload: payload.retry(1, limit=limit)).handle("{}", headers()).failure
+    assert failure is not None
+    assert failure.error.startswith("ValueError: limit must be a whole number of tries, not ")
+
+
 def test_raising_reject_rolls_the_callbacks_transaction_back() -> None:
     def callback(payload: Payload) -> None:
         with transaction.atomic():

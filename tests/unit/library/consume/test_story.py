@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -53,7 +54,11 @@ def test_without_delays_there_is_no_other_try_unless_one_says_when() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "rounded"), [(0, 0.1), (-5, 0.1), (0.123, 0.13), (37.2, 38), (90, 90), (3601, 3700), (0.3, 0.3)]
+    ("asked", "rounded"),
+    [
+        *((0, 0.1), (-5, 0.1), (0.123, 0.13), (37.2, 38), (90, 90), (3601, 3700), (0.3, 0.3)),
+        *((Decimal("37.2"), 38), (1e300, 320_000_000)),
+    ],
 )
 def test_a_delay_asked_for_is_rounded_up_to_two_digits_so_that_queues_stay_few(asked: float, rounded: float) -> None:
     assert round_up(asked) == rounded
