@@ -279,9 +279,6 @@ def _brokers(count: int, directory: Path, folder: Path, stack: contextlib.ExitSt
         stack.callback(_keep_log, node.directory / "rabbitmq.log", folder, f"broker-{node.number}.log")
     stack.callback(cluster.kill)
     cluster.start()
-    # Without it a quorum queue drops what is in a retry queue's hands when the node fails that moves it.
-    policy = {"dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}
-    cluster.nodes[0].api.set_policy("retries", r"^RETRY\.", policy)
     return {f"broker-{node.number}": node for node in cluster.nodes}
 
 
