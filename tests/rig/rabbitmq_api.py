@@ -49,9 +49,10 @@ class ManagementApi:
         answer: dict[str, Any] | None = self.call("GET", self._queue(name))
         return answer
 
-    def queues(self) -> list[str]:
-        """The names of all queues of the virtual host."""
-        return [row["name"] for row in self.call("GET", f"queues/{quote(self.vhost, safe='')}") or []]
+    def queues(self, kind: str | None = None) -> list[str]:
+        """The names of all queues of the virtual host, or of those of one type."""
+        rows = self.call("GET", f"queues/{quote(self.vhost, safe='')}") or []
+        return [row["name"] for row in rows if kind is None or row["type"] == kind]
 
     def declare_queue(self, name: str, *, durable: bool = True, arguments: dict[str, Any] | None = None) -> None:
         """Declare a queue; raises RigError when it exists with other arguments."""

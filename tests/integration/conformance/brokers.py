@@ -44,6 +44,9 @@ class Broker:
         """Return a new, durable queue of that name."""
         return self.queue(name)
 
+    def settle(self) -> None:
+        """Wait until the queues of now outlive a kill, where that takes a moment."""
+
     def forget(self, name: str) -> None:
         """Remove the queues that have this in their names, where that can be done."""
 
@@ -89,6 +92,9 @@ class RabbitMQ(Broker):
         kind = self.settings.get("DEFAULT_STOMP_QUEUE_HEADERS", {}).get("x-queue-type")
         self.server.declare_queue(name, arguments={"x-queue-type": kind} if kind else None)
         return self.queue(name)
+
+    def settle(self) -> None:
+        self.server.wait_known(*self.server.api.queues(kind="quorum"))
 
     def forget(self, name: str) -> None:
         for queue in self.server.api.queues():

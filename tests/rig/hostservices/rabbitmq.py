@@ -12,7 +12,7 @@ from tests.rig.amqp import Account, QueueCount, count
 from tests.rig.hostservices.common import HOST, START_SECONDS, own, run_as
 from tests.rig.process import Daemon, find_program, free_port, port_open, run
 from tests.rig.rabbitmq_api import ManagementApi
-from tests.rig.waiting import RigError
+from tests.rig.waiting import RigError, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,6 +159,19 @@ class RabbitMQ:
             yield
         finally:
             self.ctl("set_vm_memory_high_watermark", "0.6")
+
+    def wait_known(self, *queues: str) -> None:
+        """Wait until the node has written down that it has these quorum queues.
+
+        It does so about a second after they were declared. One that it was killed before is there afterwards, but never
+        answers again (seen on RabbitMQ 3.10.8): that is no fault to put a subscriber to.
+        """
+        files = list((self.directory / "home" / "mnesia").glob("*/quorum/*/names.dets"))
+        wait_until(
+            f"{', '.join(queues)} to be written down",
+            lambda: any(all(name.encode() in file.read_bytes() for name in queues) for file in files),
+            seconds=60,
+        )
 
     def kill(self) -> None:
         """End the broker like a power cut would (SIGKILL)."""
