@@ -63,6 +63,11 @@ class ManagementApi:
         path = f"bindings/{quote(self.vhost, safe='')}/e/{quote(exchange, safe='')}/q/{quote(name, safe='')}"
         self.call("POST", path, {"routing_key": routing_key, "arguments": {}})
 
+    def set_policy(self, name: str, pattern: str, definition: dict[str, Any]) -> None:
+        """Set a policy for the queues whose names match."""
+        body = {"pattern": pattern, "definition": definition, "apply-to": "queues"}
+        self.call("PUT", f"policies/{quote(self.vhost, safe='')}/{name}", body)
+
     def delete_queue(self, name: str) -> None:
         """Delete a queue with what is in it; a missing one is fine."""
         self.call("DELETE", self._queue(name))
