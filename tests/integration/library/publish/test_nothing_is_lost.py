@@ -81,7 +81,8 @@ def test_a_publisher_that_is_killed_leaves_its_rows_to_the_next(project: Project
     ids = Counter(message["properties"]["headers"]["dop-msg-id"] for message in messages)
     assert {json.loads(message["payload"])["n"] for message in messages} == set(range(8000))
     assert len(ids) == 8000, "a message that comes twice comes with the same id"
-    assert ids.total() <= 8000 + 200, "only the batch in flight may come twice"
+    # One is on the wire, and one is confirmed and about to be settled: see docs/performance.md.
+    assert ids.total() <= 8000 + 2 * 200, "only the two batches in flight may come twice"
 
 
 def test_a_database_that_is_restarted_while_publishing_loses_nothing(project: Project, queue: Queue) -> None:
