@@ -32,8 +32,6 @@ STORY = (ATTEMPTS, ERROR, FINGERPRINT, FAILED_AT, QUEUE, DESTINATION)
 
 ERROR_LENGTH = 500  # characters
 FINGERPRINT_LENGTH = 200  # characters
-# Seconds. What is longer is no delay but a mistake, and brokers keep their times in numbers of limited size.
-LONGEST_DELAY = 10 * 365 * 86400.0
 # A callback that asks for another try each time is believed this often, unless it says how often itself.
 ASKED_LIMIT = 100
 
@@ -112,7 +110,7 @@ def delay_before_next(failure: Failure, failed: int, delays: Sequence[float]) ->
 
 def round_up(seconds: float) -> float:
     """Return the delay with two significant digits, a tenth of a second at least and ten years at most."""
-    seconds = min(max(float(seconds), 0.1), LONGEST_DELAY)
+    seconds = min(max(float(seconds), 0.1), waiting.LONGEST_WAIT_SECONDS)
     step = 10.0 ** (math.floor(math.log10(seconds)) - 1)
     return round(math.ceil(round(seconds / step, 6)) * step, 6)
 

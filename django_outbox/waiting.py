@@ -25,8 +25,8 @@ UNTIL = "dop-waits-until"
 LENGTHS = (2, 15, 60, 300)
 # How long after its time a message that nobody took drops out of its waiting queue.
 NET_SECONDS = 3600
-# A date further off than any calendar cannot be written down.
-_LONGEST_WAIT_SECONDS = 10 * 365 * 86400.0
+# What is longer is no delay but a mistake; and a date further off than any calendar cannot be written down.
+LONGEST_WAIT_SECONDS = 10 * 365 * 86400.0
 
 
 def length_for(seconds: float) -> int:
@@ -36,7 +36,7 @@ def length_for(seconds: float) -> int:
 
 def stamps(seconds: float, now: datetime) -> dict[str, str]:
     """Return the headers that tell when a message is due that waits from ``now`` on for so many seconds."""
-    seconds = min(max(0.0, seconds), _LONGEST_WAIT_SECONDS)
+    seconds = min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
     headers = {DUE: _text(now + timedelta(seconds=seconds))}
     if seconds > LENGTHS[-1]:
         headers[UNTIL] = _text(now + timedelta(seconds=LENGTHS[-1]))

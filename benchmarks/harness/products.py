@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from tests.rig.peers import LAST, peer_python
 from tests.rig.waiting import RigError, tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import psycopg
 
     from tests.rig.hostservices import Postgres, RabbitMQ
 
@@ -55,15 +55,7 @@ class Product:
 
     def connect(self) -> psycopg.Connection[Any]:
         """Open a connection to its database, each statement a transaction of its own."""
-        server = self.postgres
-        return psycopg.connect(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            password=server.password,
-            dbname=self.database,
-            autocommit=True,
-        )
+        return self.postgres.connect(self.database)
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""

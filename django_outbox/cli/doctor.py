@@ -8,8 +8,7 @@ from django_outbox import doctor
 from django_outbox.cli import FINE, WRONG_USAGE
 from django_outbox.cli.arguments import add_database, add_json, database_from
 from django_outbox.cli.findings import as_documents, print_finding, stomp_is_quiet
-from django_outbox.doctor import Level
-from django_outbox.subscription import Subscription
+from django_outbox.doctor import Level, queues
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -43,9 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: dict[str, Any], out: Output) -> int:
     """Print each finding as it comes. Exit code 1 when something does not work, warnings leave it at 0."""
     using = database_from(options)
-    subscriptions = [
-        Subscription.create(_nothing, destination, queue) for destination, queue in options["subscription"]
-    ]
+    subscriptions = [queues.unattended(destination, queue) for destination, queue in options["subscription"]]
     findings = []
     with stomp_is_quiet():
         for finding in doctor.examine(using, options["destination"], subscriptions):
@@ -56,7 +53,3 @@ def run(options: dict[str, Any], out: Output) -> int:
     out.line(f"{counts[Level.OK]} ok, {counts[Level.WARN]} to look at, {counts[Level.FAIL]} failed.")
     out.document({"ok": not counts[Level.FAIL], "checks": as_documents(findings)})
     return WRONG_USAGE if counts[Level.FAIL] else FINE
-
-
-def _nothing(_payload: Any) -> None:
-    """Stand in for a callback: the queues are declared the same whatever it is."""

@@ -8,6 +8,7 @@ and say so themselves; a check that failed then would keep them from coming back
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from django.db import Error as DatabaseTrouble
@@ -17,7 +18,6 @@ from django_outbox.callbacks import import_callback, signature_problem
 from django_outbox.doctor import broker, migrations, queues
 from django_outbox.doctor.findings import Finding, Level, fail, ok, sentence, warn
 from django_outbox.exceptions import ConfigurationError
-from django_outbox.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +32,11 @@ class Worker:
     callback: str | None = None
     destination: str | None = None
     queue: str | None = None
+
+    @cached_property
+    def login(self) -> Finding:
+        """Whether the broker lets it in: asked once, however many checks want to know."""
+        return broker.login()
 
 
 def examine(worker: Worker, wanted: frozenset[str]) -> Iterator[Finding]:
@@ -67,21 +72,17 @@ def _migrations(worker: Worker) -> Iterator[Finding]:
     yield fail("migrations", f"Not applied: {migrations.in_words(missing)}.", "Run manage.py migrate.")
 
 
-def _broker(_worker: Worker) -> Iterator[Finding]:
-    yield broker.login()
+def _broker(worker: Worker) -> Iterator[Finding]:
+    yield worker.login
 
 
 def _queue(worker: Worker) -> Iterator[Finding]:
-    if worker.destination is None or broker.login().level is not Level.OK:
+    if worker.destination is None or worker.login.level is not Level.OK:
         return
-    subscription = Subscription.create(_nothing, worker.destination, worker.queue)
+    subscription = queues.unattended(worker.destination, worker.queue)
     for finding in queues.examine_subscription(subscription):
         # One finding may be about the queue, another about its dead letters: both are this check's.
         yield Finding("queue", finding.level, f"{finding.name}: {finding.message}", finding.advice)
-
-
-def _nothing(_payload: object) -> None:
-    """Stand in for a callback: the queues are declared the same whatever it is."""
 
 
 CHECKS: dict[str, Callable[[Worker], Iterator[Finding]]] = {

@@ -18,6 +18,7 @@ from django_outbox.doctor.broker import OWN_PREFIX, Ear
 from django_outbox.doctor.findings import fail, ok, sentence, warn
 from django_outbox.exceptions import BrokerError, BrokerUnavailable, ConfigurationError
 from django_outbox.link import queue_is_there
+from django_outbox.subscription import Subscription
 from django_outbox.transport.stomp import open_connection
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from django_outbox.dialects import Dialect
     from django_outbox.doctor.findings import Finding
-    from django_outbox.subscription import Subscription
 
 _REFUSED_FOR_NOTHING = "invalid expiration"
 _NO_RIGHTS = "refused"
@@ -66,6 +66,11 @@ def examine_subscription(subscription: Subscription) -> Iterator[Finding]:
         yield warn("queues", sentence(error), "The worker will wait for the broker.")
     except (BrokerError, ConfigurationError) as error:
         yield fail("queues", sentence(error), "")
+
+
+def unattended(destination: str, queue: str | None) -> Subscription:
+    """Return a subscription to look at only: its queues are declared the same whatever the callback is."""
+    return Subscription.create(lambda _payload: None, destination, queue)
 
 
 def _of_decorators() -> set[str]:

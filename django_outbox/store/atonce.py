@@ -12,8 +12,7 @@ from django.db import connections
 from django.db.models import Field, JSONField
 
 from django_outbox.outbox import published_model
-from django_outbox.store.rows import COLUMNS, DOCUMENTS, ClaimedRow
-from django_outbox.wellformed import Unreadable
+from django_outbox.store.rows import COLUMNS, DOCUMENTS, ClaimedRow, unreadable
 
 if TYPE_CHECKING:
     import uuid
@@ -74,5 +73,5 @@ def _document(text: Any, column: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        # Databases hold deeper documents and longer numbers than Python reads. One such row must not hide the others.
-        return Unreadable(f"the row's {column} cannot be read: {error}")
+        # One such row must not hide the others.
+        return unreadable(column, error)

@@ -123,4 +123,9 @@ def _document(using: str, pk: uuid.UUID, column: str) -> Any:
     try:
         return all_rows(using).filter(pk=pk).values_list(column, flat=True).first()
     except (ValueError, RecursionError) as error:
-        return Unreadable(f"the row's {column} cannot be read: {error}")
+        return unreadable(column, error)
+
+
+def unreadable(column: str, error: Exception) -> Unreadable:
+    """Return what stands for a document that Python cannot read: deeper, or with longer numbers, than it takes."""
+    return Unreadable(f"the row's {column} cannot be read: {error}")

@@ -228,7 +228,7 @@ class Api:
         """
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                status, text, headers = await self._send(verb, path, body, "application/json")
+                status, text, headers = await self._send(verb, path, body, _JSON)
         except (aiohttp.ClientError, ApiException, TimeoutError, OSError) as error:
             raise UnreachableError(f"{verb} {path}: no answer ({type(error).__name__}: {error})") from error
         try:

@@ -11,7 +11,7 @@ from outbox_operator.build.names import deployment_name
 from outbox_operator.build.references import ConfigName
 from outbox_operator.children import Present, kinds_to_look_at
 from outbox_operator.errors import UnknownKindError
-from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, PODS, SECRETS, Api, type_of, type_of_child
+from outbox_operator.kube import DEPLOYMENTS, PODS, Api, type_of, type_of_child, type_of_config
 from outbox_operator.plan import Observed, draft
 from outbox_operator.status import needs_pods, was_scaled
 
@@ -97,7 +97,7 @@ async def _read_config(api: Api, namespace: str, names: Iterable[ConfigName]) ->
 
 
 async def _read_one(api: Api, namespace: str, name: ConfigName) -> Object | None:
-    return await api.get(SECRETS if name.kind == "Secret" else CONFIG_MAPS, namespace, name.name)
+    return await api.get(type_of_config(name), namespace, name.name)
 
 
 def _content(obj: Object | None) -> Mapping[str, Any] | None:

@@ -77,7 +77,6 @@ class Plan:
     """Whether nothing may be written but the status."""
     versions: Mapping[ConfigName, str] = field(default_factory=dict)
     """Resource versions of the Secrets and ConfigMaps that the workers take something from."""
-
     unresolved_scaler: Problem | None = None
     """What KEDA needs to read the backlog and does not exist; the workers do without."""
 
@@ -133,32 +132,24 @@ def _unpaused(resource: Resource, observed: Observed) -> Plan:
     template = drafted.template or (observed.deployment or {}).get("spec", {}).get("template")
     image = (worker_container(template) or {}).get("image") if template and not conflict else None
     rejected = _rejection(drafted, observed)
-    if conflict or rejected or unresolved or drafted.template is None:
-        return Plan(
-            None,
-            _scale_to(live, number.written),
-            number.desired,
-            image,
-            conflict,
-            unresolved,
-            # Without a Deployment of ours there is nothing for a child to be beside.
-            () if conflict else children,
-            followed,
-            rejected,
-            versions=observed.versions,
-            unresolved_scaler=credential,
-        )
-    marked = mark_config(resource, drafted, observed)
-    return Plan(
-        deployment(resource, marked, number.written),
+    held = Plan(
         None,
+        _scale_to(live, number.written),
         number.desired,
         image,
-        children=children,
-        followed=followed,
+        conflict,
+        unresolved,
+        # Without a Deployment of ours there is nothing for a child to be beside.
+        () if conflict else children,
+        followed,
+        rejected,
         versions=observed.versions,
         unresolved_scaler=credential,
     )
+    if held.blocker or drafted.template is None:
+        return held
+    marked = mark_config(resource, drafted, observed)
+    return replace(held, deployment=deployment(resource, marked, number.written), scale_to=None)
 
 
 def missing_credential(resource: Resource, observed: Observed) -> Problem | None:

@@ -24,10 +24,8 @@ from outbox_operator.errors import KubeError
 from outbox_operator.kube import DEPLOYMENTS, Api, type_of, type_of_config
 
 if TYPE_CHECKING:
-    from outbox_operator.dependencies import Dependencies
-
-if TYPE_CHECKING:
     from outbox_operator.consumers import Consumers
+    from outbox_operator.dependencies import Dependencies
 
 logger = logging.getLogger(__name__)
 

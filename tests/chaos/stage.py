@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-
 from tests.chaos.processes import Process
 from tests.rig.hostservices import Postgres, RabbitMQ
 from tests.rig.hostservices.common import services_directory
@@ -105,16 +103,7 @@ class Stage:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the database past the proxy."""
-        server = self.postgres
-        with psycopg.connect(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            password=server.password,
-            dbname=server.dbname,
-            connect_timeout=5,
-            autocommit=True,
-        ) as connection:
+        with self.postgres.connect(self.postgres.dbname, connect_timeout=5) as connection:
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
 

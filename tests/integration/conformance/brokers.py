@@ -51,8 +51,8 @@ class Broker:
         """Remove the queues that have this in their names, where that can be done."""
 
 
-class Artemis(Broker):
-    """Artemis, which wants to be told that a queue is one."""
+class BrokerWithTopics(Broker):
+    """A broker that keeps the events of any topic for each queue that reads it."""
 
     def topic(self, name: str) -> str:
         return f"/topic/{name}"
@@ -62,6 +62,10 @@ class Artemis(Broker):
 
     def forgetful_topic(self, name: str) -> str | None:
         return None
+
+
+class Artemis(BrokerWithTopics):
+    """Artemis, which wants to be told that a queue is one."""
 
     def queue(self, name: str) -> StompQueue:
         return StompQueue(
@@ -73,17 +77,8 @@ class Artemis(Broker):
 
 
 @dataclass(frozen=True)
-class RabbitMQ(Broker):
+class RabbitMQ(BrokerWithTopics):
     """RabbitMQ with queues of one type."""
-
-    def topic(self, name: str) -> str:
-        return f"/topic/{name}"
-
-    def origin(self, name: str) -> str:
-        return self.topic(name)
-
-    def forgetful_topic(self, name: str) -> str | None:
-        return None
 
     def queue(self, name: str) -> StompQueue:
         return StompQueue(self.server, f"/amq/queue/{name}")

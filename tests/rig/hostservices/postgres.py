@@ -8,6 +8,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests.rig.hostservices.common import HOST, START_SECONDS, own, run_as
 from tests.rig.process import Daemon, find_program, free_port, run, start_time
 from tests.rig.waiting import RigError, wait_until
@@ -140,6 +142,18 @@ class Postgres:
             "PASSWORD": self.password,
             "NAME": name,
         }
+
+    def connect(self, database: str, **options: Any) -> psycopg.Connection[Any]:
+        """Open a connection to a database, each statement a transaction of its own; `options` are libpq's."""
+        return psycopg.connect(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            dbname=database,
+            autocommit=True,
+            **options,
+        )
 
     def create_database(self, name: str) -> None:
         """Create an empty database; one that exists is left as it is."""

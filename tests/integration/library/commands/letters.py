@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import stomp
 
@@ -14,19 +14,10 @@ if TYPE_CHECKING:
     import subprocess
 
     from tests.integration.library.publish.publisher import Project
+    from tests.stomp_queue import Server
 
 # For a slow machine: the commands stop looking when the broker is silent for so long, or with the last one asked for.
 WAIT = "--wait=20s"
-
-
-class Server(Protocol):
-    """A broker that speaks STOMP."""
-
-    host: str
-    stomp_port: int
-    username: str
-    passcode: str
-    vhost: str
 
 
 @dataclass

@@ -62,15 +62,7 @@ class Client:
 
 
 def _connection(database: Database) -> psycopg.Connection[Any]:
-    server = database.server
-    return psycopg.connect(
-        host=server.host,
-        port=server.port,
-        user=server.user,
-        password=server.password,
-        dbname=database.name,
-        autocommit=True,
-    )
+    return database.server.connect(database.name)
 
 
 @contextmanager

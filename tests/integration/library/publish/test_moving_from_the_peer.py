@@ -96,15 +96,7 @@ def busy(peers: Project) -> Iterator[list[str]]:
     stop = threading.Event()
 
     def work() -> None:
-        server = peers.database.server
-        with psycopg.connect(
-            host=server.host,
-            port=server.port,
-            user=server.user,
-            password=server.password,
-            dbname=peers.database.name,
-            autocommit=True,
-        ) as connection:
+        with peers.database.server.connect(peers.database.name) as connection:
             connection.execute("SET lock_timeout = '4s'")
             while not stop.is_set():
                 try:
