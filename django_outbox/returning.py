@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +39,26 @@ HELD_AT_ONCE = 50
 # The longest that a lost connection, a stop or a first retry goes unnoticed.
 _LOOK_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
-# A queue that the broker refused is asked for again after this; that lets go of all that is held.
-_REFUSED_FOR_SECONDS = 300.0
+# A queue that the broker refused is asked for again; that lets go of all that is held. Soon at first, since a quorum
+# queue has no leader for a moment after its broker came back, and more and more seldom, since a missing right stays so.
+_FIRST_REFUSAL_SECONDS = 1.0
+_LONGEST_REFUSAL_SECONDS = 300.0
 # A message with less left than this is due: another wait would take longer.
 _AS_GOOD_AS_DUE_SECONDS = 0.05
 _CLOSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How often in a row the broker refused a queue, and when to ask for it again, on ``time.monotonic``."""
+
+    times: int = 0
+    until: float = 0.0
+
+    def again(self, now: float) -> Refusal:
+        """Return what holds after one more refusal."""
+        pause = min(_FIRST_REFUSAL_SECONDS * 2.0 ** min(self.times, 10), _LONGEST_REFUSAL_SECONDS)
+        return Refusal(self.times + 1, now + pause)
 
 
 class Returner:
@@ -63,7 +79,7 @@ class Returner:
         self._stop = threading.Event()
         self._room = WaitingRoom()
         self._asked = self._looked = False
-        self._refused: dict[str, float] = {}
+        self._refused: dict[str, Refusal] = {}
         self._thread = threading.Thread(target=self._run, name="outbox-returner", daemon=True)
 
     def start(self) -> None:
@@ -137,17 +153,18 @@ class Returner:
     def _subscribe(self, link: Link) -> None:
         """Subscribe to the waiting queues, but for those that the broker refuses. Raises ``BrokerError``."""
         now = time.monotonic()
-        self._refused = {name: at for name, at in self._refused.items() if now - at < _REFUSED_FOR_SECONDS}
         queues = link.dialect.waiting_queues(self._source(link.dialect), self._subscription.queue_headers)
         for destination, headers in queues.items():
-            if destination in self._refused:
+            refusal = self._refused.get(destination, Refusal())
+            if now < refusal.until:
                 continue
             try:
                 link.subscribe(destination, {**headers, "prefetch-count": str(HELD_AT_ONCE)}, str(uuid.uuid4()))
             except SubscriptionRefused:
                 # It has cost the connection; on the next one the others are asked for.
-                self._refused[destination] = now
+                self._refused[destination] = refusal.again(now)
                 raise
+            self._refused.pop(destination, None)
 
     def _serve(self, link: Link, room: WaitingRoom) -> None:
         while not self._stop.is_set() and link.is_connected() and not self._is_to_ask_again():
@@ -181,7 +198,7 @@ class Returner:
 
     def _is_to_ask_again(self) -> bool:
         """Tell whether messages may wait in a queue that was refused, and has not been asked for lately."""
-        return any(time.monotonic() - at > _REFUSED_FOR_SECONDS for at in self._refused.values())
+        return any(time.monotonic() >= refusal.until for refusal in self._refused.values())
 
     def _note_trouble(self, error: BrokerError, failures: int) -> None:
         seconds = _backoff(failures)

@@ -15,7 +15,7 @@ from django_outbox import returning, waiting
 from django_outbox.dialects import ActiveMQ, RabbitMQ
 from django_outbox.exceptions import BrokerUnavailable
 from django_outbox.forwarding import Copy, Fate, Forwarder
-from django_outbox.returning import Returner
+from django_outbox.returning import Refusal, Returner
 from django_outbox.subscription import Subscription
 from django_outbox.testing import MemoryBroker, MemoryStompServer
 from django_outbox.transport.base import Outgoing
@@ -215,13 +215,20 @@ def test_a_waiting_queue_that_the_broker_refuses_keeps_nobody_from_the_others(
     assert "The queue exists with other arguments" in caplog.text
 
 
-def test_a_refused_queue_is_asked_for_again_after_a_while(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(returning, "_REFUSED_FOR_SECONDS", 0.3)
+def test_a_refused_queue_is_asked_for_again_soon(desk: Desk) -> None:
     desk.broker.declare(WAITING, {})
     with working(desk):
         wait_until("the others", lambda: "RETRY.desk.300s" in desk.broker.queues, seconds=30)
         desk.broker.delete(WAITING)
         wait_until("the queue", lambda: (found := desk.broker.queues.get(WAITING)) and found.consumers, seconds=30)
+
+
+def test_a_queue_that_goes_on_being_refused_is_asked_for_more_and_more_seldom() -> None:
+    refusal, pauses = Refusal(), []
+    for _time in range(12):
+        refusal = refusal.again(now=100.0)
+        pauses.append(refusal.until - 100.0)
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
 
 
 def test_where_no_delays_are_set_there_is_nothing_to_watch_until_a_callback_asks(desk: Desk) -> None:
