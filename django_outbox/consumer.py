@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from django_outbox import connections, metrics, settings
 from django_outbox.batches import processor_of
 from django_outbox.buffer import DeliveryBuffer
+from django_outbox.declaring import declare_without_taking
 from django_outbox.exceptions import BrokerError, BrokerRefused
 from django_outbox.forwarding import Forwarder
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP, StopSignal
-from django_outbox.link import Delivery, Link, declare_without_taking
+from django_outbox.link import Delivery, Link
 from django_outbox.processing import Ending, Job, Outcome
 from django_outbox.returning import Returner
 from django_outbox.settlement import Settler

@@ -19,9 +19,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from django_outbox import settings, story
+from django_outbox.declaring import queue_is_there
 from django_outbox.dialects import DEAD_LETTER_PREFIX, RETRY_PREFIX
 from django_outbox.exceptions import BrokerUnavailable, ConfigurationError, SubscriptionRefused
-from django_outbox.link import Link, queue_is_there
+from django_outbox.link import Link
 from django_outbox.transport.base import Outgoing, Patience
 from django_outbox.transport.frames import unsendable
 from django_outbox.transport.publishing import StompTransport

@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django_outbox import settings, waiting
+from django_outbox.declaring import queue_answers
 from django_outbox.exceptions import BrokerError, BrokerUnavailable, SubscriptionRefused
 from django_outbox.forwarding import Copy
-from django_outbox.link import Link, queue_answers
+from django_outbox.link import Link
 from django_outbox.story import brought_back
 from django_outbox.waitingroom import WaitingRoom
 

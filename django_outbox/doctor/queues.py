@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from stomp.exception import StompException
 
 from django_outbox import decorators, settings
+from django_outbox.declaring import queue_is_there, subscribe_and_part
+from django_outbox.dialects import RETRY_PREFIX, RabbitMQ
 from django_outbox.doctor.broker import OWN_PREFIX, Ear
-from django_outbox.doctor.findings import fail, ok, sentence, warn
-from django_outbox.exceptions import BrokerError, BrokerUnavailable, ConfigurationError
-from django_outbox.link import queue_is_there
+from django_outbox.doctor.findings import Level, fail, ok, sentence, warn
+from django_outbox.exceptions import BrokerError, BrokerUnavailable, ConfigurationError, SubscriptionRefused
 from django_outbox.subscription import Subscription
 from django_outbox.transport.stomp import open_connection
+from django_outbox.waiting import NET_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -126,6 +128,33 @@ def _queues(subscription: Subscription) -> Iterator[Finding]:
     yield _queue(own, subscription.headers(), "Its subscriber makes it; until then messages to its topic are dropped.")
     missing = "Its subscriber makes it; until then RabbitMQ drops what the subscriber refuses."
     yield _queue(subscription.dead_letter_queue, subscription.dead_letter_headers(), missing)
+    if settings.CONSUMER_RETRY_DELAYS and not subscription.is_passing:
+        yield _waiting_queues(subscription, own)
+
+
+def _waiting_queues(subscription: Subscription, queue: str) -> Finding:
+    """Look at the queues in which failed messages wait; the right to read them is asked of one that nobody has."""
+    name = f"queues {RETRY_PREFIX}{queue}.*"
+    refusal = _why_not_to_read(f"{RETRY_PREFIX}{queue}.{OWN_PREFIX}{uuid.uuid4()}")
+    if refusal is not None:
+        late = f"Retries would come up to {NET_SECONDS / 3600:g} hour late: {refusal}"
+        return warn(name, late, f"Grant the user configure, write and read on {RETRY_PREFIX}*.")
+    for destination, headers in RabbitMQ().waiting_queues(queue, subscription.queue_headers).items():
+        waiting = destination.removeprefix("/queue/").replace("%2F", "/")
+        if queue_is_there(waiting):
+            found = _queue(waiting, headers, "")
+            if found.level is not Level.OK:
+                return found
+    return ok(name, "Failed messages can wait there, and this user may read them.")
+
+
+def _why_not_to_read(queue: str) -> str | None:
+    """Return the broker's words when this user may not read a queue of that name; the broker looks at rights first."""
+    try:
+        subscribe_and_part(RabbitMQ().queue(queue), {"prefetch-count": "1"})
+    except SubscriptionRefused as error:
+        return None if "NOT_FOUND" in str(error) else sentence(error)
+    return None
 
 
 def _queue(queue: str, headers: Mapping[str, Any], advice: str) -> Finding:

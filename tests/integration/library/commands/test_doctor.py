@@ -130,6 +130,25 @@ def test_a_queue_with_other_arguments_is_explained_and_keeps_its_messages(
     assert [message["redelivered"] for message in messages] == [False, False]
 
 
+def test_retries_that_would_come_late_for_want_of_a_right_are_told(
+    project: Project, rabbitmq: RabbitMQ, queue: str
+) -> None:
+    rabbitmq.api.call("PUT", f"users/{queue}", {"password": "reader", "tags": ""})
+    try:
+        user = {"DEFAULT_STOMP_USERNAME": queue, "DEFAULT_STOMP_PASSCODE": "reader"}
+        rights = {"configure": ".*", "write": ".*", "read": "^(?!RETRY).*"}
+        rabbitmq.api.call("PUT", f"permissions/%2F/{queue}", rights)
+        arguments = ("--subscription", f"/topic/{queue}", queue)
+        late = _examine(project, *arguments, **user)[f"queues RETRY.{queue}.*"]
+        assert late["level"] == "warn"
+        assert "Retries would come up to 1 hour late" in late["message"]
+        rabbitmq.api.call("PUT", f"permissions/%2F/{queue}", {**rights, "read": ".*"})
+        assert _examine(project, *arguments, **user)[f"queues RETRY.{queue}.*"]["level"] == "ok"
+        assert not [name for name in rabbitmq.api.queues() if queue in name]
+    finally:
+        rabbitmq.api.call("DELETE", f"users/{queue}")
+
+
 def test_rights_that_are_missing_are_told(project: Project, rabbitmq: RabbitMQ, queue: str) -> None:
     rabbitmq.api.call("PUT", f"users/{queue}", {"password": "reader", "tags": ""})
     rights = {"configure": "^outbox-doctor-", "write": "^(outbox-doctor-.*|amq\\.default)$", "read": ".*"}

@@ -29,7 +29,9 @@ def queue(rabbitmq: RabbitMQ) -> Iterator[str]:
 def _levels(project: Project, *arguments: str, code: int = 0, **settings: Any) -> dict[str, str]:
     done = project.manage("outbox", "preflight", "--json", *arguments, check=False, **settings)
     assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-    return {check["name"]: check["level"] for check in json.loads(done.stdout)["checks"]}
+    # Of several findings of one check the worst counts.
+    checks = sorted(json.loads(done.stdout)["checks"], key=lambda check: ("ok", "warn", "fail").index(check["level"]))
+    return {check["name"]: check["level"] for check in checks}
 
 
 def test_a_project_that_is_well_passes_and_no_queue_is_made(project: Project, rabbitmq: RabbitMQ, queue: str) -> None:
@@ -46,7 +48,7 @@ def test_a_queue_with_other_arguments_fails_with_the_brokers_words(
     rabbitmq.declare_queue(queue, arguments={"x-max-length": 10})
     log = tmp_path / "termination-log"
     arguments = ("--destination", "/topic/orders", "--queue", queue, "--termination-log", str(log))
-    assert _levels(project, *arguments, code=1)["queue"] in {"fail", "warn"}
+    assert _levels(project, *arguments, code=1)["queue"] == "fail"
     assert "inequivalent arg" in log.read_text()
 
 

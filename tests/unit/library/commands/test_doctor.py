@@ -321,6 +321,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     monkeypatch.setattr(queues, "_of_decorators", set)
     monkeypatch.setattr(queues, "_dialect", RabbitMQ)
     monkeypatch.setattr(queues, "queue_is_there", lambda name: f"no {name}" not in said)
+    monkeypatch.setattr(queues, "_why_not_to_read", lambda name: said.get(f"read {name.partition('.outbox-')[0]}"))
     return said  # type: ignore[return-value]
 
 
@@ -348,14 +349,18 @@ def _billing(destination: str = "/topic/orders") -> Subscription:
 
 
 def test_queues_that_are_what_a_subscriber_declares_are_well(answers: dict[str, str]) -> None:
-    assert _levels(queues.examine([], [_billing()])) == {"queue billing": OK, "queue DLQ.billing": OK}
+    assert _levels(queues.examine([], [_billing()])) == {
+        "queue billing": OK,
+        "queue DLQ.billing": OK,
+        "queues RETRY.billing.*": OK,
+    }
     assert "queue orders" in _levels(queues.examine([], [_billing("/queue/orders")]))
 
 
 def test_a_queue_with_other_arguments_is_explained(answers: dict[str, str]) -> None:
     answers["/queue/billing"] = "PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'billing'"
     answers["/queue/DLQ.billing"] = "ACCESS_REFUSED - access to queue 'DLQ.billing' refused"
-    main, dead = queues.examine([], [_billing()])
+    main, dead, _waiting = queues.examine([], [_billing()])
     assert (main.level, dead.level) == (FAIL, FAIL)
     assert "'x-queue-type'" in main.message
     assert "cannot be changed" in main.advice
@@ -364,9 +369,26 @@ def test_a_queue_with_other_arguments_is_explained(answers: dict[str, str]) -> N
 
 def test_a_queue_that_is_not_there_is_not_made(answers: dict[str, str]) -> None:
     answers |= {"no billing": "", "no DLQ.billing": "", "/queue/billing": "asked, and so made"}
-    main, dead = queues.examine([], [_billing()])
+    main, dead, _waiting = queues.examine([], [_billing()])
     assert (main.level, dead.level) == (WARN, WARN)
     assert main.message == "It does not exist."
+
+
+def test_waiting_queues_that_may_not_be_read_make_retries_late(answers: dict[str, str]) -> None:
+    answers["read RETRY.billing"] = "ACCESS_REFUSED - access to queue 'RETRY.billing.x' refused"
+    _main, _dead, waiting = queues.examine([], [_billing()])
+    assert (waiting.level, waiting.message[:42]) == (WARN, "Retries would come up to 1 hour late: ACCE")
+    assert "read on RETRY.*" in waiting.advice
+
+
+def test_a_waiting_queue_with_other_arguments_is_named(answers: dict[str, str]) -> None:
+    answers["/queue/RETRY.billing.60s"] = "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl'"
+    assert _levels(queues.examine([], [_billing()]))["queue RETRY.billing.60s"] is FAIL
+
+
+def test_where_no_delays_are_set_no_waiting_queue_is_asked_for(answers: dict[str, str]) -> None:
+    with override_settings(DJANGO_OUTBOX_PATTERN={"CONSUMER_RETRY_DELAYS": ()}):
+        assert set(_levels(queues.examine([], [_billing()]))) == {"queue billing", "queue DLQ.billing"}
 
 
 @pytest.mark.parametrize(
