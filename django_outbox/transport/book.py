@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 TICK_SECONDS = 1.0
 # An ERROR frame and the end of the connection come as two events; the second may be a moment behind.
 _ERROR_GRACE_SECONDS = 0.1
+# What Artemis says of each message behind the one that cost the connection: no word about these.
+_CONNECTION_IS_GOING = "AMQ339010"
 
 
 class ReceiptBook(ConnectionListener):  # type: ignore[misc]
@@ -101,6 +103,8 @@ class ReceiptBook(ConnectionListener):  # type: ignore[misc]
         """Note the broker's refusal, of one message where it says which."""
         with self._changed:
             words = describe_error(frame)
+            if _CONNECTION_IS_GOING in words:
+                return
             sent = self._open.pop(frame.headers.get("receipt-id"), None)
             if sent is None:
                 self._errors.append(words)

@@ -9,6 +9,9 @@ from tests.rig.hostservices.java import MEMORY, java
 from tests.rig.process import Daemon, free_port, port_open
 from tests.rig.waiting import MissingProgramError
 
+# A queue that the user may not write to. What patterns grant adds up, so none of them takes it in.
+FORBIDDEN = "forbidden.to.all"
+
 _HOME = Path("/usr/share/activemq")
 # The scheduler delays messages; the journal is synced now and then: a killed process loses nothing by that.
 _CONFIGURATION = """<beans xmlns="http://www.springframework.org/schema/beans"
@@ -25,6 +28,22 @@ _CONFIGURATION = """<beans xmlns="http://www.springframework.org/schema/beans"
       <simpleAuthenticationPlugin>
         <users><authenticationUser username="{username}" password="{passcode}" groups="users"/></users>
       </simpleAuthenticationPlugin>
+      <authorizationPlugin>
+        <map>
+          <authorizationMap>
+            <authorizationEntries>
+              <authorizationEntry queue="*" read="users" write="users" admin="users"/>
+              <authorizationEntry queue="*.*" read="users" write="users" admin="users"/>
+              <authorizationEntry queue="Consumer.>" read="users" write="users" admin="users"/>
+              <authorizationEntry queue="DLQ.>" read="users" write="users" admin="users"/>
+              <authorizationEntry topic=">" read="users" write="users" admin="users"/>
+            </authorizationEntries>
+            <tempDestinationAuthorizationEntry>
+              <tempDestinationAuthorizationEntry read="users" write="users" admin="users"/>
+            </tempDestinationAuthorizationEntry>
+          </authorizationMap>
+        </map>
+      </authorizationPlugin>
     </plugins>
     <systemUsage>
       <systemUsage>
