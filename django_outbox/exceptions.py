@@ -5,6 +5,7 @@
     ├── InvalidMessage                  a message that no database or no broker can hold, refused when it is written
     ├── BrokerError                     something between us and the broker
     │   ├── BrokerUnavailable           no connection, or it was lost; come back later
+    │   │   └── SubscriptionUnanswered  the broker did not say in time whether it took a subscription
     │   ├── BrokerRefused               the broker answered and said no to this login or virtual host
     │   ├── SubscriptionRefused         the broker said no to a subscription or to the queue it declares
     │   ├── MessageRefused              the broker said no to one message
@@ -48,6 +49,10 @@ class BrokerError(OutboxError):
 
 class BrokerUnavailable(BrokerError):  # noqa: N818 - a state of the world, not a mistake
     """The broker cannot be reached, or the connection to it was lost."""
+
+
+class SubscriptionUnanswered(BrokerUnavailable):
+    """The broker did not say in time whether it took a subscription, as when a quorum queue has no majority."""
 
 
 class BrokerRefused(BrokerError):  # noqa: N818

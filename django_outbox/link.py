@@ -18,7 +18,7 @@ from stomp.listener import ConnectionListener
 
 from django_outbox import settings
 from django_outbox.dialects import Dialect
-from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused
+from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused, SubscriptionUnanswered
 from django_outbox.transport.cut import is_cut, mark_cut_frames
 from django_outbox.transport.stomp import OpenConnection, describe_error, open_connection
 
@@ -106,10 +106,13 @@ class Link:
         self._open = open_connection("subscriber", listener=self._listener, auto_decode=False)
         mark_cut_frames(self.connection.transport)
 
-    def subscribe(self, destination: str, headers: Mapping[str, Any], identity: str | None = None) -> None:
-        """Subscribe and wait for the broker's receipt. Raises ``SubscriptionRefused`` or ``BrokerUnavailable``.
+    def subscribe(
+        self, destination: str, headers: Mapping[str, Any], identity: str | None = None, seconds: float | None = None
+    ) -> None:
+        """Subscribe and wait for the broker's receipt, RECEIPT_TIMEOUT or so many seconds.
 
-        A second subscription on the link needs an ``identity`` of its own.
+        A second subscription on the link needs an ``identity`` of its own. Raises ``SubscriptionRefused`` or
+        ``BrokerUnavailable``, ``SubscriptionUnanswered`` where only the receipt is missing.
         """
         identity = identity or self.subscription_id
         self._subscriptions.add(identity)
@@ -120,7 +123,7 @@ class Link:
             )
         except _LOST as error:
             raise BrokerUnavailable(f"The connection was lost while subscribing to {destination}: {error}.") from error
-        self._await_receipt(receipt, destination)
+        self._await_receipt(receipt, destination, settings.RECEIPT_TIMEOUT if seconds is None else seconds)
 
     def is_subscribed(self, subscription: Any) -> bool:
         """Tell whether a subscription, as a MESSAGE frame names it, is one of this link."""
@@ -178,8 +181,7 @@ class Link:
             self._receipts.add(receipt)
             self._changed.notify_all()
 
-    def _await_receipt(self, receipt: str, destination: str) -> None:
-        limit = settings.RECEIPT_TIMEOUT
+    def _await_receipt(self, receipt: str, destination: str, limit: float) -> None:
         with self._changed:
             self._changed.wait_for(lambda: receipt in self._receipts or self.failure is not None, limit)
         if self.failure is not None and self.failure_kind == "error":
@@ -187,7 +189,9 @@ class Link:
         if self.failure is not None:
             raise BrokerUnavailable(f"The connection was lost while subscribing to {destination}.")
         if receipt not in self._receipts:
-            raise BrokerUnavailable(f"The broker did not confirm the subscription to {destination} in {limit:g} s.")
+            raise SubscriptionUnanswered(
+                f"The broker did not confirm the subscription to {destination} in {limit:g} s."
+            )
 
     def _address_of(self, delivery: Delivery) -> tuple[str, ...]:
         """Return the arguments that name a delivery in an ACK: STOMP 1.1 wants the subscription as well."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from django_outbox import settings, waiting
 from django_outbox.declaring import queue_answers
-from django_outbox.exceptions import BrokerError, BrokerUnavailable, SubscriptionRefused
+from django_outbox.exceptions import BrokerError, BrokerUnavailable, SubscriptionRefused, SubscriptionUnanswered
 from django_outbox.forwarding import Copy
 from django_outbox.link import Link
 from django_outbox.story import brought_back
@@ -40,6 +40,8 @@ HELD_AT_ONCE = 50
 # The longest that a lost connection, a stop or a first retry goes unnoticed.
 _LOOK_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 30.0
+# A queue that does not answer must not keep the others from being served for long.
+_ANSWER_SECONDS = 10.0
 # A queue that the broker refused is asked for again; that lets go of all that is held. Soon at first, since a quorum
 # queue has no leader for a moment after its broker came back, and more and more seldom, since a missing right stays so.
 _FIRST_REFUSAL_SECONDS = 1.0
@@ -51,7 +53,7 @@ _CLOSE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Refusal:
-    """How often in a row the broker refused a queue, and when to ask for it again, on ``time.monotonic``."""
+    """How often in a row the broker did not give a queue, and when to ask for it again, on ``time.monotonic``."""
 
     times: int = 0
     until: float = 0.0
@@ -152,7 +154,7 @@ class Returner:
         return self._asked
 
     def _subscribe(self, link: Link) -> None:
-        """Subscribe to the waiting queues, but for those that the broker refuses. Raises ``BrokerError``."""
+        """Subscribe to the waiting queues, but for those that the broker does not give. Raises ``BrokerError``."""
         now = time.monotonic()
         queues = link.dialect.waiting_queues(self._source(link.dialect), self._subscription.queue_headers)
         for destination, headers in queues.items():
@@ -160,12 +162,16 @@ class Returner:
             if now < refusal.until:
                 continue
             try:
-                link.subscribe(destination, {**headers, "prefetch-count": str(HELD_AT_ONCE)}, str(uuid.uuid4()))
-            except SubscriptionRefused:
+                prefetching = {**headers, "prefetch-count": str(HELD_AT_ONCE)}
+                link.subscribe(destination, prefetching, str(uuid.uuid4()), self._patience())
+            except (SubscriptionRefused, SubscriptionUnanswered):
                 # It has cost the connection; on the next one the others are asked for.
                 self._refused[destination] = refusal.again(now)
                 raise
             self._refused.pop(destination, None)
+
+    def _patience(self) -> float:
+        return min(settings.RECEIPT_TIMEOUT, _ANSWER_SECONDS)
 
     def _serve(self, link: Link, room: WaitingRoom) -> None:
         while not self._stop.is_set() and link.is_connected() and not self._is_to_ask_again():

@@ -200,9 +200,11 @@ class _Session:
         self._broker.publish(Outgoing(uuid.uuid4(), destination, _as_text(frame.body), headers))
         return True
 
-    def _on_subscribe(self, frame: Frame) -> None:
+    def _on_subscribe(self, frame: Frame) -> bool:
         headers = frame.headers
         destination = headers["destination"]
+        if destination in self._broker.ignores:
+            return False
         try:
             address = address_of(destination)
         except ValueError as error:
@@ -215,6 +217,7 @@ class _Session:
             raise MemoryFatalError(f"NOT_FOUND - no queue '{name}' in vhost '/'")
         subscription = self._subscriptions[headers["id"]] = _Subscription(self, headers)
         self._broker.add_consumer(name, subscription)
+        return True
 
     def _on_unsubscribe(self, frame: Frame) -> None:
         subscription = self._subscriptions.pop(frame.headers["id"], None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from django_outbox import waiting
+from tests.rig.waiting import wait_until
 from tests.stomp_queue import StompQueue
 
 if TYPE_CHECKING:
@@ -44,8 +46,8 @@ class Broker:
         """Return a new, durable queue of that name."""
         return self.queue(name)
 
-    def settle(self) -> None:
-        """Wait until the queues of now outlive a kill, where that takes a moment."""
+    def settle(self, subscriber: str) -> None:
+        """Wait until all queues, also those that this subscriber makes, outlive a kill; where that takes a moment."""
 
     def forget(self, name: str) -> None:
         """Remove the queues that have this in their names, where that can be done."""
@@ -88,7 +90,9 @@ class RabbitMQ(BrokerWithTopics):
         self.server.declare_queue(name, arguments={"x-queue-type": kind} if kind else None)
         return self.queue(name)
 
-    def settle(self) -> None:
+    def settle(self, subscriber: str) -> None:
+        made = {f"RETRY.{subscriber}.{length}s" for length in waiting.LENGTHS}
+        wait_until("the waiting queues", lambda: made <= {*self.server.api.queues()}, seconds=60)
         self.server.wait_known(*self.server.api.queues(kind="quorum"))
 
     def forget(self, name: str) -> None:

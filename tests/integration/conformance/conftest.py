@@ -85,7 +85,7 @@ def restarted(site: Site) -> Restarted:
     before = Restarted(site.queue("kept"), 100)
     site.fill(before.queue, before.count)
     site.wait_sent(before.queue, before.count)
-    site.broker.settle()
+    site.broker.settle(site.name)
     site.broker.server.kill()
     for worker in (site.publisher, site.subscriber):
         worker.wait_for("the loss is noticed", lambda worker=worker: not worker.ready())

@@ -48,7 +48,11 @@ class Desk:
 
     def put(self, body: str, **stamps: datetime) -> None:
         """Put a message into the shortest waiting queue that was stamped at another time."""
-        destination, headers = RabbitMQ().delayed("desk", 1)
+        self.put_into(1, body, **stamps)
+
+    def put_into(self, seconds: float, body: str, **stamps: datetime) -> None:
+        """Put a message into the waiting queue for so many seconds; without a stamp it is due."""
+        destination, headers = RabbitMQ().delayed("desk", seconds)
         told = {"-".join(("dop", *name.split("_"))): moment.isoformat() for name, moment in stamps.items()}
         self.broker.publish(Outgoing(uuid.uuid4(), destination, body, {**headers, **STORY, **told}))
 
@@ -213,6 +217,16 @@ def test_a_waiting_queue_that_the_broker_refuses_keeps_nobody_from_the_others(
         desk.fail(0.1)
         desk.wait_for_bodies("1")
     assert "The queue exists with other arguments" in caplog.text
+
+
+def test_a_waiting_queue_that_does_not_answer_keeps_nobody_from_the_others(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.broker.ignores.add("/queue/RETRY.desk.2s")
+    with working(desk):
+        desk.put_into(15, "1")
+        desk.wait_for_bodies("1")
+    assert "did not confirm the subscription to /queue/RETRY.desk.2s" in caplog.text
 
 
 def test_a_refused_queue_is_asked_for_again_soon(desk: Desk) -> None:
