@@ -1,9 +1,10 @@
 """Run every tier, side by side where they do not need each other: `make test`.
 
-The node, its images and its tools are built (minutes when nothing is cached, seconds otherwise) while the tiers that
-need only the servers of this machine run. Each group prints pytest's own closing lines; at the very end the failed
-tests of all groups are named again. The exit code is 1 when any failed, or when docs/conformance.md does not say what
-the tests showed.
+The tests of the library mostly wait for servers, so there are two lanes: tier by tier in the one, what needs servers of
+its own in the other (every broker with every database, other versions). The node, its images and its tools are built
+meanwhile (minutes when nothing is cached, seconds otherwise). Each group prints pytest's own closing lines, the second
+lane when the first is through; at the very end the failed tests of all groups are named again. The exit code is 1 when
+any failed, or when docs/conformance.md does not say what the tests showed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests import conformance_record, versions
@@ -23,7 +25,8 @@ BUILD_LOG = ROOT / ".rig" / "build.log"
 REPORTS = ROOT / ".rig" / "reports"
 BUILD_DEADLINE_SECONDS = 40 * 60
 
-LOCAL_TIERS = ("tests/unit", "tests/contract", "tests/integration")
+CONFORMANCE = "tests/integration/conformance"
+LOCAL_TIERS = ("tests/unit", "tests/contract", "tests/integration", f"--ignore={CONFORMANCE}")
 CLUSTER_TIERS = ("tests/chart", "tests/cluster", "tests/e2e")
 # By itself: what it measures is what the faults do, not what a busy machine does.
 FAULT_TIERS = ("tests/chaos",)
@@ -33,26 +36,49 @@ FAILED: dict[Path, int] = {}
 
 
 def main(arguments: list[str]) -> int:
-    """Build in the background, run the local tiers, then those that need what was built."""
+    """Build in the background, run both lanes, then what must be alone."""
     started = time.monotonic()
-    build = _start_build()
     shutil.rmtree(REPORTS, ignore_errors=True)
     conformance_record.record().unlink(missing_ok=True)
-    codes = [_pytest(LOCAL_TIERS, arguments)]
+    build = _start_build()
+    with ThreadPoolExecutor() as pool:
+        beside = pool.submit(_second_lane, arguments)
+        codes = [*_first_lane(build, arguments), *_told(beside.result())]
     if not arguments:  # They choose among the tests, and then cells are missing.
         codes.append(conformance.main(conformance_record.record(), ["--check"]))
-    codes.append(_other_versions(arguments))
-    if _build_succeeded(build):
-        codes.append(_pytest(CLUSTER_TIERS, arguments))
-    else:
-        print(f"The rig's build failed, so {', '.join(CLUSTER_TIERS)} could not run:", flush=True)
-        print(BUILD_LOG.read_text()[-8000:], flush=True)
-        codes.append(1)
     codes.append(_pytest(FAULT_TIERS, arguments))
     _print_recap()
     verdict = "every tier passed" if not any(codes) else "a tier failed, see above"
     print(f"make test: {verdict}, {time.monotonic() - started:.0f} s", flush=True)
     return int(any(codes))
+
+
+def _first_lane(build: subprocess.Popen[bytes], arguments: list[str]) -> list[int]:
+    codes = [_pytest(LOCAL_TIERS, arguments)]
+    if _build_succeeded(build):
+        return [*codes, _pytest(CLUSTER_TIERS, arguments)]
+    print(f"The rig's build failed, so {', '.join(CLUSTER_TIERS)} could not run:", flush=True)
+    print(BUILD_LOG.read_text()[-8000:], flush=True)
+    return [*codes, 1]
+
+
+def _second_lane(arguments: list[str]) -> list[versions.Ended]:
+    """Run what goes beside the first lane; nothing is printed, so that neither lane cuts the other's lines."""
+    report = _report((CONFORMANCE,))
+    ended = subprocess.run(
+        _command((CONFORMANCE,), arguments), cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    first = versions.Ended(ended.returncode, report, ended.stdout.decode(errors="replace"))
+    return [first, *versions.run(arguments)]
+
+
+def _told(runs: list[versions.Ended]) -> list[int]:
+    """Print what the second lane has to say; returns its exit codes."""
+    for run in runs:
+        print(run.text, flush=True)
+        if run.code:
+            FAILED[run.report] = run.code
+    return [run.code for run in runs]
 
 
 def _start_build() -> subprocess.Popen[bytes]:
@@ -74,18 +100,20 @@ def _build_succeeded(build: subprocess.Popen[bytes]) -> bool:
 
 def _pytest(tiers: tuple[str, ...], arguments: list[str]) -> int:
     """Run pytest on `tiers`; no test collected (exit code 5) is a failure here."""
-    report = REPORTS / f"{'-'.join(Path(tier).name for tier in tiers)}.xml"
-    options = [f"--junitxml={report}", "--override-ini=junit_family=xunit1"]
-    ended = subprocess.run([sys.executable, "-m", "pytest", *tiers, *options, *arguments], cwd=ROOT, check=False)
+    ended = subprocess.run(_command(tiers, arguments), cwd=ROOT, check=False)
     if ended.returncode:
-        FAILED[report] = ended.returncode
+        FAILED[_report(tiers)] = ended.returncode
     return ended.returncode
 
 
-def _other_versions(arguments: list[str]) -> int:
-    failed = versions.failures(arguments)
-    FAILED.update(failed)
-    return max(failed.values(), default=0)
+def _command(tiers: tuple[str, ...], arguments: list[str]) -> list[str]:
+    options = [f"--junitxml={_report(tiers)}", "--override-ini=junit_family=xunit1", "-p", "no:cacheprovider"]
+    return [sys.executable, "-m", "pytest", *tiers, *options, *arguments]
+
+
+def _report(tiers: tuple[str, ...]) -> Path:
+    """The junit report of a group."""
+    return REPORTS / f"{'-'.join(Path(tier).name for tier in tiers if not tier.startswith('-'))}.xml"
 
 
 def _print_recap() -> None:

@@ -10,10 +10,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.rig.versions import VersionSet, version_sets
 from tests.rig.waiting import RigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / ".rig" / "reports"
@@ -32,22 +37,29 @@ TESTS = (
 )
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How pytest ended on one set: its exit code, its junit report, and what there is to read."""
+
+    code: int
+    report: Path
+    text: str
+
+
 def main(arguments: list[str]) -> int:
     """Run every set; returns 1 when one of them failed."""
-    return int(bool(failures(arguments)))
+    codes = []
+    for ended in run(arguments):
+        print(ended.text, flush=True)
+        codes.append(ended.code)
+    return int(any(codes))
 
 
-def failures(arguments: list[str]) -> dict[Path, int]:
-    """Run every set; returns pytest's exit code of each that failed, by its junit report."""
-    failed: dict[Path, int] = {}
+def run(arguments: list[str]) -> Iterator[Ended]:
+    """Run every set; yields how each ended, as they end."""
     with ThreadPoolExecutor() as pool:
-        runs = {pool.submit(_run, versions, arguments): versions for versions in version_sets()}
-        for done in as_completed(runs):
-            code, text = done.result()
-            print(text, flush=True)
-            if code:
-                failed[_report_of(runs[done])] = code
-    return failed
+        for done in as_completed([pool.submit(_run, versions, arguments) for versions in version_sets()]):
+            yield done.result()
 
 
 def _report_of(versions: VersionSet) -> Path:
@@ -55,14 +67,14 @@ def _report_of(versions: VersionSet) -> Path:
     return REPORTS / f"versions-{versions.name}.xml"
 
 
-def _run(versions: VersionSet, arguments: list[str]) -> tuple[int, str]:
-    """Run pytest on a set to its end; returns its exit code and what there is to read."""
-    started = time.monotonic()
+def _run(versions: VersionSet, arguments: list[str]) -> Ended:
+    """Run pytest on a set to its end."""
+    started, report = time.monotonic(), _report_of(versions)
     try:
         versions.install()
     except RigError as error:
-        return 1, f"{versions.name}: {error}"
-    options = [f"--junitxml={_report_of(versions)}", "--override-ini=junit_family=xunit1", "-p", "no:cacheprovider"]
+        return Ended(1, report, f"{versions.name}: {error}")
+    options = [f"--junitxml={report}", "--override-ini=junit_family=xunit1", "-p", "no:cacheprovider"]
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", *TESTS, *options, *arguments],
         cwd=ROOT,
@@ -73,7 +85,9 @@ def _run(versions: VersionSet, arguments: list[str]) -> tuple[int, str]:
         text=True,
     )
     seconds = time.monotonic() - started
-    return ended.returncode, f"{ended.stdout}{versions.name} ({', '.join(versions.pins)}): {seconds:.0f} s"
+    return Ended(
+        ended.returncode, report, f"{ended.stdout}{versions.name} ({', '.join(versions.pins)}): {seconds:.0f} s"
+    )
 
 
 if __name__ == "__main__":
