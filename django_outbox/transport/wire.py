@@ -202,7 +202,12 @@ def bound_sending(wire: Any, seconds: float) -> None:
     whole, fraction = divmod(seconds, 1)
     with contextlib.suppress(OSError):
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(whole), int(fraction * 1e6)))
-        # Without it the last frames of a batch wait for the acknowledgement of those before.
+    send_at_once(wire)
+
+
+def send_at_once(wire: Any) -> None:
+    """Let no frame wait for TCP's acknowledgement of those before it; a socket that is gone is left alone."""
+    with contextlib.suppress(OSError, AttributeError):
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

@@ -1,0 +1,46 @@
+"""Many small frames in one write: a system call for each costs a worker more than the frames.
+
+stomp.py writes a frame as soon as it has made it. ``JoinedWrites`` stands in its transport's ``send`` and holds back
+what a thread writes within ``joined()``; other threads, such as the one of the heartbeats, go on as ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class JoinedWrites:
+    """The writes of one transport of stomp.py; without a transport nothing is joined."""
+
+    def __init__(self, transport: Any) -> None:
+        self._held = threading.local()
+        self._send = getattr(transport, "send", None)
+        if self._send is not None:
+            transport.send = self._write
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Send at the end of the block, in one piece, what this thread writes in it. Raises what stomp.py raises."""
+        if self._send is None:
+            yield
+            return
+        pieces: list[bytes] = []
+        self._held.pieces = pieces
+        try:
+            yield
+        finally:
+            self._held.pieces = None
+        if pieces:
+            self._send(b"".join(pieces))
+
+    def _write(self, piece: bytes) -> None:
+        pieces = getattr(self._held, "pieces", None)
+        if pieces is None:
+            self._send(piece)
+        else:
+            pieces.append(piece)
