@@ -2,7 +2,7 @@
 
 ``BatchProcessor`` runs callbacks marked with ``@batch_callback``. A batch that fails is rolled back and handled again
 in halves, until the message that fails stands alone: it fails as any other does, and those beside it take effect.
-``consumer.py`` makes one for such a subscription.
+``groups.processor_of`` makes one for such a subscription.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from django_outbox.processing import ACK, LEFT, TRANSIENT, Ending, Job, Outcome,
 from django_outbox.story import Failure, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from django_outbox.subscription import Subscription
+    from collections.abc import Callable, Iterator, Sequence
 
 logger = logging.getLogger("django_outbox_pattern.consumer")
 
@@ -35,21 +33,15 @@ class RolledBack(OutboxError):  # noqa: N818 - what the callback did, not what w
     """The callback asked Django to roll the batch's transaction back, and returned as if all were well."""
 
 
-def processor_of(
-    subscription: Subscription,
-    pause: Callable[[float], bool],
-    report: Callable[[str | None], None] = lambda _reason: None,
-) -> Processor:
-    """Return the processor that the subscription's callback needs; the arguments are those of ``Processor``."""
-    kind = Processor if subscription.batching is None else BatchProcessor
-    return kind(subscription, pause, report)
-
-
 class BatchProcessor(Processor):
     """Run a callback that takes many messages, so that each takes effect once or ends as an error."""
 
-    def handle_many(self, jobs: Sequence[Job]) -> list[Ending]:
-        """Return how each message ended, in the order given."""
+    def rounds(self, jobs: Sequence[Job]) -> Iterator[list[Ending]]:
+        """Handle all messages together."""
+        if jobs:
+            yield self._handle_together(jobs)
+
+    def _handle_together(self, jobs: Sequence[Job]) -> list[Ending]:
         subscription = self.subscription
         correlation_id = jobs[0].headers.get("dop-correlation-id") if len(jobs) == 1 else None
         with (

@@ -14,11 +14,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django_outbox import connections, metrics, settings
-from django_outbox.batches import processor_of
 from django_outbox.buffer import DeliveryBuffer
 from django_outbox.declaring import declare_without_taking
 from django_outbox.exceptions import BrokerError, BrokerRefused
 from django_outbox.forwarding import Forwarder
+from django_outbox.groups import processor_of
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP, StopSignal
 from django_outbox.link import Delivery, Link
 from django_outbox.processing import Ending, Job, Outcome
@@ -27,7 +27,7 @@ from django_outbox.settlement import Settler
 from django_outbox.story import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from django_outbox.dialects import Dialect
     from django_outbox.health import Health
@@ -227,9 +227,9 @@ class ConsumerEngine:
             delivery.link.fail(f"a worker could not go on: {type(error).__name__}: {error}", "error")
 
     def _batch(self) -> tuple[int, float]:
-        """Return how many messages a callback takes at a time, and the seconds it waits for them."""
+        """Return how many messages a worker takes at a time, and the seconds it waits for them."""
         batching = self.subscription.batching
-        return (1, 0.0) if batching is None else (batching.most, batching.seconds)
+        return (self.subscription.group, 0.0) if batching is None else (batching.most, batching.seconds)
 
     def _handle(self, deliveries: list[Delivery]) -> None:
         """Handle deliveries whose connection stands."""
@@ -239,20 +239,25 @@ class ConsumerEngine:
         try:
             redelivered = sum(delivery.redelivered for delivery in deliveries)
             metrics.REDELIVERED.labels(self.subscription.queue).inc(redelivered)
-            for delivery, ending in zip(deliveries, self._process(deliveries), strict=True):
-                self._settler.settle(delivery, ending)
+            rest = deliveries
+            for endings in self._process(deliveries):
+                self._settler.settle_all(rest[: len(endings)], endings)
+                rest = rest[len(endings) :]
         finally:
             self._inflight.dec(len(deliveries))
 
-    def _process(self, deliveries: list[Delivery]) -> list[Ending]:
+    def _process(self, deliveries: list[Delivery]) -> Iterator[list[Ending]]:
+        """Yield how the next of these ended, so that they are settled before those after them begin."""
+        done = 0
         try:
-            return self._processor.handle_many(
-                [Job.of(delivery.body, delivery.headers, delivery.link.connection) for delivery in deliveries]
-            )
+            jobs = [Job.of(delivery.body, delivery.headers, delivery.link.connection) for delivery in deliveries]
+            for endings in self._processor.rounds(jobs):
+                done += len(endings)
+                yield endings
         except Exception as error:
-            names = ", ".join(delivery.message_id for delivery in deliveries)
+            names = ", ".join(delivery.message_id for delivery in deliveries[done:])
             logger.exception("Message %s could not be processed", names, extra=self._about())
-            return [Ending(Outcome.ERROR, Failure.of(error))] * len(deliveries)
+            yield [Ending(Outcome.ERROR, Failure.of(error))] * (len(deliveries) - done)
 
     def _pause(self, seconds: float) -> bool:
         """Sleep in a worker's name, until the worker is asked to stop."""

@@ -18,9 +18,9 @@ from stomp.utils import get_uuid
 
 from django_outbox import inbox, settings
 from django_outbox.bases import Base
-from django_outbox.batches import processor_of
 from django_outbox.consumer import NEEDS, ROLE, ConsumerEngine
 from django_outbox.exceptions import OutboxError
+from django_outbox.groups import processor_of
 from django_outbox.health import Health
 from django_outbox.lifecycle import StopSignal
 from django_outbox.processing import Outcome

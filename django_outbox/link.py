@@ -20,10 +20,12 @@ from django_outbox import settings
 from django_outbox.dialects import Dialect
 from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused, SubscriptionUnanswered
 from django_outbox.transport.cut import is_cut, mark_cut_frames
+from django_outbox.transport.joined import JoinedWrites
 from django_outbox.transport.stomp import OpenConnection, describe_error, open_connection
+from django_outbox.transport.wire import send_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 logger = logging.getLogger("django_outbox_pattern.consumer")
 
@@ -76,6 +78,7 @@ class Link:
         self._deliver = deliver
         self._open: OpenConnection | None = None
         self._closing = False
+        self._writes = JoinedWrites(None)
         self._raw: dict[str, bytes] = {}
         self._receipts: set[str] = set()
         self._changed = threading.Condition()
@@ -105,6 +108,8 @@ class Link:
         # Bodies as bytes: stomp.py would replace what is no text, and a copy of the message could not be true to it.
         self._open = open_connection("subscriber", listener=self._listener, auto_decode=False)
         mark_cut_frames(self.connection.transport)
+        send_at_once(getattr(self.connection.transport, "socket", None))
+        self._writes = JoinedWrites(self.connection.transport)
 
     def subscribe(
         self, destination: str, headers: Mapping[str, Any], identity: str | None = None, seconds: float | None = None
@@ -131,7 +136,11 @@ class Link:
 
     def ack(self, delivery: Delivery) -> bool:
         """Tell the broker that a delivery of this link is done; returns whether that could be sent."""
-        return self._send(lambda: self.connection.ack(*self._address_of(delivery)), delivery, "acknowledged")
+        return self.ack_all([delivery])
+
+    def ack_all(self, deliveries: Sequence[Delivery]) -> bool:
+        """Tell the broker in one piece that deliveries of this link are done; returns whether that could be sent."""
+        return self._send(lambda: self._write_acks(deliveries), deliveries, "acknowledged")
 
     def nack(self, delivery: Delivery) -> bool:
         """Send a delivery of this link to the dead letter queue; returns whether that could be sent.
@@ -140,7 +149,9 @@ class Link:
         """
         if not self.dialect.nack_keeps and self.is_connected():
             self.fail("a failed message could not be sent on, and this broker does not keep what is refused", "error")
-        return self._send(lambda: self.connection.nack(*self._address_of(delivery), requeue=False), delivery, "refused")
+        return self._send(
+            lambda: self.connection.nack(*self._address_of(delivery), requeue=False), [delivery], "refused"
+        )
 
     def close(self, timeout: float = CLOSE_TIMEOUT_SECONDS) -> None:
         """Let the broker work through what was sent, and part; unsettled deliveries go back to their queue."""
@@ -199,7 +210,12 @@ class Link:
             return delivery.message_id, str(delivery.headers.get("subscription", self.subscription_id))
         return (str(delivery.headers.get("ack", delivery.message_id)),)
 
-    def _send(self, send: Callable[[], None], delivery: Delivery, deed: str) -> bool:
+    def _write_acks(self, deliveries: Sequence[Delivery]) -> None:
+        with self._writes.joined():
+            for delivery in deliveries:
+                self.connection.ack(*self._address_of(delivery))
+
+    def _send(self, send: Callable[[], None], deliveries: Sequence[Delivery], deed: str) -> bool:
         if self.is_connected():
             try:
                 send()
@@ -207,12 +223,13 @@ class Link:
                 self.fail(f"the connection was lost: {error}", "lost")
             else:
                 return True
-        logger.warning(
-            "Message %s cannot be %s: its connection is gone. The broker delivers it again.",
-            delivery.message_id,
-            deed,
-            extra={"delivery_id": delivery.message_id, "generation": self.generation},
-        )
+        for delivery in deliveries:
+            logger.warning(
+                "Message %s cannot be %s: its connection is gone. The broker delivers it again.",
+                delivery.message_id,
+                deed,
+                extra={"delivery_id": delivery.message_id, "generation": self.generation},
+            )
         return False
 
 

@@ -14,6 +14,7 @@ from django.db.models import Model
 
 from django_outbox import inbox
 from django_outbox.choices import StatusChoice
+from django_outbox.compiled import saves_plainly
 from django_outbox.exceptions import DuplicateMessage
 from django_outbox.story import Asked, attempts_of
 
@@ -40,6 +41,7 @@ class Payload:
         self.reason: str | None = None
         self.committed = False
         self.duplicate = False
+        self.deferred = False
 
     @property
     def attempt(self) -> int:
@@ -65,7 +67,7 @@ class Payload:
             self.duplicate = True
             raise
         self.saved = True
-        transaction.on_commit(self._mark_committed, using=inbox.database_of(self.message))
+        transaction.on_commit(self.mark_committed, using=inbox.database_of(self.message))
 
     def ack(self) -> None:
         """Remove the message from the broker as done; the first of ``ack``, ``nack`` and ``retry`` counts."""
@@ -103,8 +105,26 @@ class Payload:
         # STOMP 1.2 settles by the frame's "ack" header; RabbitMQ gives both headers the same value, others do not.
         return self.headers.get("ack", self.headers.get("message-id"))
 
-    def _mark_committed(self) -> None:
+    def mark_committed(self) -> None:
+        """Note that the transaction of the save has come to stay; Django calls it."""
         self.committed = True
+
+
+class GroupPayload(Payload):
+    """One of several messages that share a transaction: their rows are written together at its end.
+
+    ``save`` only takes note, and the note goes with the callback's own transaction if that is rolled back. A row that
+    somebody else has to do with, by signals or a ``save`` of its own, is written at once.
+    """
+
+    def save(self) -> None:
+        """Record the message as handled, at the end of the transaction that is open."""
+        if not isinstance(self.message, Model) or self.message.pk is None or not saves_plainly(type(self.message)):
+            super().save()
+            return
+        self.message.status = StatusChoice.SUCCEEDED  # type: ignore[attr-defined]
+        self.saved = self.deferred = True
+        transaction.on_commit(self.mark_committed, using=inbox.database_of(self.message))
 
 
 class BatchPayload(Payload):

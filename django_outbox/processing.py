@@ -23,7 +23,7 @@ from django_outbox.payloads import Notebook, Payload
 from django_outbox.story import Asked, Failure, as_first_received, describe, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from django_outbox.subscription import Subscription
 
@@ -114,9 +114,14 @@ class Processor:
         """Return how the delivery ended and why. ``LEFT`` means nothing happened: it belongs back in its queue."""
         return self.handle_many([Job.of(body, headers, connection)])[0]
 
+    def rounds(self, jobs: Sequence[Job]) -> Iterator[list[Ending]]:
+        """Handle these messages in their order, and yield how the next of them ended as soon as that is settled."""
+        for job in jobs:
+            yield [self._handle(job)]
+
     def handle_many(self, jobs: Sequence[Job]) -> list[Ending]:
         """Return how each of these messages ended; one after the other for a callback that takes one at a time."""
-        return [self._handle(job) for job in jobs]
+        return [ending for endings in self.rounds(jobs) for ending in endings]
 
     def _handle(self, job: Job) -> Ending:
         with (
@@ -177,25 +182,38 @@ class Processor:
     def _call(self, job: Job) -> Ending:
         """Run the callback once. Raises the transient errors that are worth another try."""
         payload = self._payload(job, Payload)
+        error = self._run(payload)
+        if isinstance(error, TRANSIENT) and not (payload.nacked or payload.committed or payload.duplicate):
+            raise error
+        return self._conclude(payload, job, error)
+
+    def _run(self, payload: Payload) -> Exception | SystemExit | None:
+        """Run the callback and return what it raised."""
         try:
             with self._duration.time():
                 self.subscription.callback(payload)
-        except CallbackVerdict as verdict:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the message's
+            return error
+        return None
+
+    def _conclude(self, payload: Payload, job: Job, error: Exception | SystemExit | None) -> Ending:
+        """Return how the message ended, once the callback's transaction has come to stay or not."""
+        if error is None:
+            return self._judge(payload, job)
+        if isinstance(error, CallbackVerdict):
             if not payload.nacked:
-                return self._obey(verdict, job, final=payload.committed)
-            payload.reason = payload.reason or describe(verdict)
+                return self._obey(error, job, final=payload.committed)
+            payload.reason = payload.reason or describe(error)
             return self._refused(payload)
-        except (Exception, SystemExit) as error:
-            if payload.duplicate:
-                return self._duplicate(job)
-            if isinstance(error, TRANSIENT) and not payload.nacked and not payload.committed:
-                raise
-            logger.exception("An exception has been caught during callback processing flow", extra=self._about(job))
-            if payload.nacked:
-                return self._refused(payload)
-            # What was committed is not done again: another try would be taken for a duplicate.
-            return Ending(Outcome.ERROR, Failure.of(error, final=payload.committed, asked=payload.asked))
-        return self._judge(payload, job)
+        if payload.duplicate:
+            return self._duplicate(job)
+        logger.error(
+            "An exception has been caught during callback processing flow", exc_info=error, extra=self._about(job)
+        )
+        if payload.nacked:
+            return self._refused(payload)
+        # What was committed is not done again: another try would be taken for a duplicate.
+        return Ending(Outcome.ERROR, Failure.of(error, final=payload.committed, asked=payload.asked))
 
     def _payload(self, job: Job, kind: type[Payload]) -> Payload:
         body = decode(job.body)

@@ -132,6 +132,12 @@ _KEYS = (
         "Seconds before each further try of a message that failed; empty sends it to the dead letters at once.",
     ),
     Key("CONSUMER_CONCURRENCY", 1, v.whole_positive, "Callbacks at work at the same time."),
+    Key(
+        "CONSUMER_GROUP_SIZE",
+        1,
+        v.whole_positive,
+        "Messages that may share a transaction, each with its own callback; a failure undoes only its own.",
+    ),
     Key("CONSUMER_BATCH_SIZE", 1, v.whole_positive, "Messages a batch callback gets at a time, if it does not say."),
     Key("CONSUMER_BATCH_WAIT", 0.1, v.not_negative, "Seconds the first of a batch waits for others, likewise."),
     Key("CONSUMER_PREFETCH", None, v.optional(v.whole_positive), "Messages in hand; None follows the queue headers."),
@@ -211,6 +217,7 @@ DEFAULT_CONSUMER_RETRY_WAIT: float
 INBOX_PER_QUEUE: bool
 CONSUMER_RETRY_DELAYS: tuple[float, ...] | list[float]
 CONSUMER_CONCURRENCY: int
+CONSUMER_GROUP_SIZE: int
 CONSUMER_BATCH_SIZE: int
 CONSUMER_BATCH_WAIT: float
 CONSUMER_PREFETCH: int | None

@@ -20,9 +20,10 @@ from django_outbox.processing import Outcome
 from django_outbox.story import attempts_of, delay_before_next, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from django_outbox.link import Delivery
+    from django_outbox.link import Delivery, Link
     from django_outbox.processing import Ending
     from django_outbox.story import Failure
     from django_outbox.subscription import Subscription
@@ -46,6 +47,20 @@ class Settler:
         for series in (metrics.REDELIVERED, metrics.RETRIED, metrics.DEAD_LETTERED, metrics.RECEIVE_LAG):
             series.labels(queue)
 
+    def settle_all(self, deliveries: Sequence[Delivery], endings: Sequence[Ending]) -> None:
+        """Do what the endings ask for; what is only to be acknowledged goes to the broker in one piece."""
+        done: dict[Link, list[tuple[Delivery, Ending]]] = {}
+        for delivery, ending in zip(deliveries, endings, strict=True):
+            if ending.outcome.is_done:
+                done.setdefault(delivery.link, []).append((delivery, ending))
+        for link, settled in done.items():
+            if link.ack_all([delivery for delivery, _ in settled]):
+                for delivery, ending in settled:
+                    self._count(delivery, ending.outcome)
+        for delivery, ending in zip(deliveries, endings, strict=True):
+            if not ending.outcome.is_done:
+                self.settle(delivery, ending)
+
     def settle(self, delivery: Delivery, ending: Ending) -> None:
         """Do what the ending asks for. Nothing is said on a link that is gone: the broker delivers again."""
         outcome = ending.outcome
@@ -56,6 +71,9 @@ class Settler:
                 return
         elif not delivery.link.ack(delivery):
             return
+        self._count(delivery, outcome)
+
+    def _count(self, delivery: Delivery, outcome: Outcome) -> None:
         metrics.RECEIVED.labels(self.subscription.queue, outcome.value).inc()
         lag = lag_seconds(delivery.headers.get("dop-msg-sent-time"), timezone.now())
         if outcome is Outcome.ACK and lag is not None:

@@ -34,7 +34,8 @@ class Subscription:
     """One callback on one queue.
 
     ``prefetch`` is how many unacknowledged messages the broker may hand over; None follows the settings.
-    ``concurrency`` is how many callbacks run at the same time. ``queue_headers`` are the project's share of what the
+    ``concurrency`` is how many callbacks run at the same time, ``group`` how many messages, each with its callback, may
+    share a transaction. ``queue_headers`` are the project's share of what the
     queue is declared with.
     """
 
@@ -43,10 +44,11 @@ class Subscription:
     queue: str
     prefetch: int | None = None
     concurrency: int = 1
+    group: int = 1
     queue_headers: Mapping[str, Any] = field(default_factory=_queue_headers)
 
     @classmethod
-    def create(
+    def create(  # noqa: PLR0913 - one for each option of the command
         cls,
         callback: Callback,
         destination: str,
@@ -54,6 +56,7 @@ class Subscription:
         *,
         prefetch: int | None = None,
         concurrency: int | None = None,
+        group: int | None = None,
         queue_headers: Mapping[str, Any] | None = None,
     ) -> Subscription:
         """Fill in what was not given: the queue from the destination's last segment, the rest from the settings."""
@@ -63,12 +66,18 @@ class Subscription:
                 f"The queue name {queue!r} holds '%2F', which RabbitMQ reads as '/': it could not have a dead letter "
                 "queue. Use another queue name."
             )
+        if group is not None and group > 1 and batching_of(callback) is not None:
+            raise ConfigurationError(
+                "A batch callback takes all messages of its transaction at once: --group is for callbacks that take "
+                "one. Leave it out, or give the batch a size."
+            )
         return cls(
             callback=callback,
             destination=destination,
             queue=queue,
             prefetch=prefetch if prefetch is not None else settings.CONSUMER_PREFETCH,
             concurrency=concurrency if concurrency is not None else settings.CONSUMER_CONCURRENCY,
+            group=group if group is not None else settings.CONSUMER_GROUP_SIZE,
             queue_headers=_queue_headers() if queue_headers is None else dict(queue_headers),
         )
 
@@ -103,8 +112,9 @@ class Subscription:
             configured = int(self.queue_headers.get("prefetch-count", 0))
         except (TypeError, ValueError):
             configured = 0
-        batch = self.batching.most if self.batching else 1
-        return max(configured or DEFAULT_PREFETCH, self.concurrency * batch)
+        # A group does not wait: the next must be here when one ends.
+        at_once = self.batching.most if self.batching else 1 if self.group == 1 else 2 * self.group
+        return max(configured or DEFAULT_PREFETCH, self.concurrency * at_once)
 
     @property
     def is_passing(self) -> bool:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS
 
-from django_outbox.batches import processor_of
 from django_outbox.choices import StatusChoice
+from django_outbox.groups import processor_of
 from django_outbox.health import Health
 from django_outbox.lifecycle import StopSignal
 from django_outbox.outbox import published_model
@@ -125,7 +125,7 @@ def _subscribe(broker: MemoryBroker, subscription: Subscription) -> None:
 
 
 def _take(broker: MemoryBroker, subscription: Subscription) -> list[Taken]:
-    most = subscription.batching.most if subscription.batching else 1
+    most = subscription.batching.most if subscription.batching else subscription.group
     waiting = (broker.get(subscription.queue) for _ in range(most))
     return [taken for taken in waiting if taken is not None]
 

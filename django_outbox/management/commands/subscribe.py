@@ -53,6 +53,11 @@ class Command(BaseCommand):
             "--concurrency", type=positive_number, help="Callbacks at once; default: the setting CONSUMER_CONCURRENCY"
         )
         parser.add_argument(
+            "--group",
+            type=positive_number,
+            help="Messages that may share a transaction; default: the setting CONSUMER_GROUP_SIZE",
+        )
+        parser.add_argument(
             "--metrics-port",
             type=port_number,
             help="Port of /metrics, /livez and /readyz, 0 for any free one; default: the setting METRICS_PORT",
@@ -78,6 +83,7 @@ class Command(BaseCommand):
             options["queue_name"],
             prefetch=options["prefetch"],
             concurrency=options["concurrency"],
+            group=options["group"],
         )
         health = Health(ROLE, NEEDS)
         port = settings.METRICS_PORT if options["metrics_port"] is None else options["metrics_port"]

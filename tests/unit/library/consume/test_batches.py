@@ -10,9 +10,10 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from django_outbox import batch_callback, correlation, inbox
-from django_outbox.batches import BatchProcessor, processor_of
+from django_outbox.batches import BatchProcessor
 from django_outbox.batching import batching_of
 from django_outbox.exceptions import ConfigurationError, Reject, RetryLater
+from django_outbox.groups import processor_of
 from django_outbox.models import Received
 from django_outbox.processing import Ending, Job, Outcome, Processor
 from django_outbox.story import Asked

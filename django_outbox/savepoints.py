@@ -1,0 +1,74 @@
+"""The savepoint that keeps callbacks apart which share a transaction.
+
+A callback's own ``transaction.atomic()`` is a savepoint within the shared transaction, so what fails in it is undone as
+ever. What it writes outside of one is protected by a savepoint of ours, made just before the first such statement: most
+callbacks need none, and a savepoint costs two statements. ``groups.py`` opens one of these round each callback.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+_CONTROL = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
+
+
+class SpareSavepoint:
+    """A savepoint for the statements of a block that are in no savepoint of their own; a transaction is open round it.
+
+    In the block it watches; after it, call ``undo`` or ``keep``. Both raise what the database raises.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._depth = len(connection.savepoint_ids)
+        self._watching = connection.execute_wrapper(self._before_statement)
+        self._sid: str | None = None
+
+    def __enter__(self) -> Self:
+        self._watching.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._watching.__exit__(kind, error, traceback)
+
+    @property
+    def is_made(self) -> bool:
+        """Tell whether there was anything to protect."""
+        return self._sid is not None
+
+    def undo(self) -> None:
+        """Undo what the savepoint protects, with the hooks that wait for it to be committed."""
+        sid = self._leave()
+        if sid is not None:
+            self._connection.needs_rollback = False
+            self._connection.savepoint_rollback(sid)
+            self._connection.savepoint_commit(sid)
+
+    def keep(self) -> None:
+        """Let the shared transaction have it."""
+        sid = self._leave()
+        if sid is not None:
+            self._connection.savepoint_commit(sid)
+
+    def _leave(self) -> str | None:
+        if self._sid is not None:
+            self._connection.savepoint_ids.remove(self._sid)
+        return self._sid
+
+    def _before_statement(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
+        ids = self._connection.savepoint_ids
+        if not any(ids[self._depth :]) and not (isinstance(sql, str) and sql.startswith(_CONTROL)):
+            self._sid = self._connection.savepoint()
+            # Where Django looks when a savepoint is rolled back and hooks have to go with it.
+            ids.insert(self._depth, self._sid)
+        return execute(sql, params, many, context)
