@@ -36,10 +36,16 @@ class RolledBack(OutboxError):  # noqa: N818 - what the callback did, not what w
 class BatchProcessor(Processor):
     """Run a callback that takes many messages, so that each takes effect once or ends as an error."""
 
-    def rounds(self, jobs: Sequence[Job]) -> Iterator[list[Ending]]:
+    @property
+    def at_once(self) -> int:
+        """Return the size of a batch."""
+        batching = self.subscription.batching
+        return 1 if batching is None else batching.most
+
+    def rounds(self, jobs: Sequence[Job]) -> Iterator[dict[int, Ending]]:
         """Handle all messages together."""
         if jobs:
-            yield self._handle_together(jobs)
+            yield dict(enumerate(self._handle_together(jobs)))
 
     def _handle_together(self, jobs: Sequence[Job]) -> list[Ending]:
         subscription = self.subscription
@@ -59,12 +65,12 @@ class BatchProcessor(Processor):
         first = {job.identity: position for position, job in reversed(list(enumerate(jobs)))}
         alone = [job.identity is not None and first[job.identity] != at for at, job in enumerate(jobs)]
         together = [job for job, again in zip(jobs, alone, strict=True) if not again]
-        endings = iter(self._run(together, retries))
+        endings = iter(self._take(together, retries))
         return [
-            self._run([job], retries)[0] if again else next(endings) for job, again in zip(jobs, alone, strict=True)
+            self._take([job], retries)[0] if again else next(endings) for job, again in zip(jobs, alone, strict=True)
         ]
 
-    def _run(self, jobs: list[Job], retries: int) -> list[Ending]:
+    def _take(self, jobs: list[Job], retries: int) -> list[Ending]:
         """Handle messages together, trying again where the database asks for it, or else in halves."""
         for attempt in count(1):
             seen = self._ask(lambda: inbox.seen_among(self.subscription.queue, [job.identity for job in jobs]), jobs[0])
@@ -117,7 +123,7 @@ class BatchProcessor(Processor):
             extra=self._about(jobs[0]),
         )
         middle = len(jobs) // 2
-        return self._run(jobs[:middle], retries) + self._run(jobs[middle:], retries)
+        return self._take(jobs[:middle], retries) + self._take(jobs[middle:], retries)
 
     def _blame(self, job: Job, error: BaseException) -> Ending:
         if isinstance(error, CallbackVerdict):

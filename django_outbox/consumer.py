@@ -209,7 +209,9 @@ class ConsumerEngine:
     def _work(self) -> None:
         """Run callbacks until there is nothing to take any more."""
         try:
-            while deliveries := self._buffer.take_many(*self._batch(), on_idle=connections.release):
+            batching = self.subscription.batching
+            wait = batching.seconds if batching else 0.0
+            while deliveries := self._buffer.take_many(self._processor.at_once, wait, on_idle=connections.release):
                 # The broker gives the others to somebody else, or to us again.
                 standing = [delivery for delivery in deliveries if delivery.link.is_connected()]
                 try:
@@ -226,11 +228,6 @@ class ConsumerEngine:
         for delivery in deliveries:
             delivery.link.fail(f"a worker could not go on: {type(error).__name__}: {error}", "error")
 
-    def _batch(self) -> tuple[int, float]:
-        """Return how many messages a worker takes at a time, and the seconds it waits for them."""
-        batching = self.subscription.batching
-        return (self.subscription.group, 0.0) if batching is None else (batching.most, batching.seconds)
-
     def _handle(self, deliveries: list[Delivery]) -> None:
         """Handle deliveries whose connection stands."""
         if not deliveries:
@@ -239,25 +236,23 @@ class ConsumerEngine:
         try:
             redelivered = sum(delivery.redelivered for delivery in deliveries)
             metrics.REDELIVERED.labels(self.subscription.queue).inc(redelivered)
-            rest = deliveries
             for endings in self._process(deliveries):
-                self._settler.settle_all(rest[: len(endings)], endings)
-                rest = rest[len(endings) :]
+                self._settler.settle_all([(deliveries[position], ending) for position, ending in endings.items()])
         finally:
             self._inflight.dec(len(deliveries))
 
-    def _process(self, deliveries: list[Delivery]) -> Iterator[list[Ending]]:
-        """Yield how the next of these ended, so that they are settled before those after them begin."""
-        done = 0
+    def _process(self, deliveries: list[Delivery]) -> Iterator[dict[int, Ending]]:
+        """Yield how some of these ended, by position, so that they are settled while others are at work."""
+        left = set(range(len(deliveries)))
         try:
             jobs = [Job.of(delivery.body, delivery.headers, delivery.link.connection) for delivery in deliveries]
             for endings in self._processor.rounds(jobs):
-                done += len(endings)
+                left.difference_update(endings)
                 yield endings
         except Exception as error:
-            names = ", ".join(delivery.message_id for delivery in deliveries[done:])
+            names = ", ".join(deliveries[position].message_id for position in sorted(left))
             logger.exception("Message %s could not be processed", names, extra=self._about())
-            yield [Ending(Outcome.ERROR, Failure.of(error))] * (len(deliveries) - done)
+            yield dict.fromkeys(sorted(left), Ending(Outcome.ERROR, Failure.of(error)))
 
     def _pause(self, seconds: float) -> bool:
         """Sleep in a worker's name, until the worker is asked to stop."""

@@ -69,7 +69,9 @@ class Consumer(Base):
 
     def start(self, callback: Callable[..., object], destination: str, queue_name: str | None = None) -> None:
         """Subscribe and consume in the background; returns once subscribed, however long the broker takes."""
-        subscription = Subscription.create(callback, destination, queue_name, queue_headers=self.subscribe_headers)
+        subscription = Subscription.create(
+            callback, destination, queue_name, queue_headers=dict(self.subscribe_headers)
+        )
         self._stop, self._shutting_down, self._failure = StopSignal(), False, None
         engine = self._engine(subscription, Health(ROLE, NEEDS))
         self._thread = threading.Thread(target=self._run_in_background, args=(engine,), daemon=True)

@@ -3,7 +3,8 @@
 ``GroupProcessor`` asks the inbox once for all, runs the callbacks one after the other, records the messages with one
 statement and commits. A callback that fails undoes its own writes only. What cannot share a transaction is handled once
 more, alone: a message whose callback met trouble with the database, and each of a group that does not commit. So a
-group changes nothing about what a message comes to. ``processor_of`` says who handles a subscription's messages.
+group changes nothing about what a message comes to. ``trials.py`` is one callback within it; ``processor_of`` says who
+handles a subscription's messages.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from contextvars import copy_context
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from django.db import Error as AnyDatabaseError
@@ -23,11 +22,12 @@ from django_outbox.batches import BatchProcessor
 from django_outbox.exceptions import OutboxError
 from django_outbox.payloads import GroupPayload
 from django_outbox.processing import LEFT, Ending, Job, Outcome, Processor
-from django_outbox.savepoints import SpareSavepoint
+from django_outbox.savepoints import SpareSavepoint, prove_sound
 from django_outbox.story import describe
+from django_outbox.trials import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("django_outbox_pattern.consumer")
 
-# Locks are held and messages unsettled as long as a group lasts: slow callbacks get small groups.
+# Locks are held and messages unsettled as long as a group lasts. Slow callbacks get small groups, so that one worker
+# does not sit on what others could do.
 _LONGEST_SECONDS = 0.25
 
 
@@ -53,82 +54,65 @@ class Broken(OutboxError):  # noqa: N818 - the state of a transaction, not what 
     """A callback left the transaction that it shares so that it can only be rolled back."""
 
 
-@dataclass
-class Trial:
-    """A callback that has run, while its transaction is not committed yet."""
-
-    job: Job
-    payload: GroupPayload
-    error: Exception | SystemExit | None = None
-    again: bool = False
-    """Whether it is to be handled once more, alone."""
-    kept: bool = False
-    """Whether its save has survived so far."""
-
-    @property
-    def outcome(self) -> Outcome:
-        """What it will come to if the transaction commits; for the trace."""
-        if self.payload.nacked:
-            return Outcome.NACK
-        return Outcome.ACK if self.error is None and (self.kept or self.payload.acked) else Outcome.ERROR
-
-    def take_hooks(self, connection: BaseDatabaseWrapper, first: int) -> None:
-        """Make the hooks that its callback left this message's: one that fails fails nobody else, nor their hooks."""
-        hooks = connection.run_on_commit
-        for position in range(first, len(hooks)):
-            savepoints, hook, robust = hooks[position]
-            if hook == self.payload.mark_committed:
-                self.kept = True
-            else:
-                hooks[position] = (savepoints, self._guarded(hook), robust)
-
-    def _guarded(self, hook: Callable[[], Any]) -> Callable[[], None]:
-        context = copy_context()
-
-        def run() -> None:
-            if self.error is None:
-                try:
-                    context.run(hook)
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the message's
-                    self.error = error
-
-        return run
-
-
 class GroupProcessor(Processor):
-    """Run a callback that takes one message for several messages in one transaction."""
+    """Run a callback that takes one message for several messages in one transaction; all workers use the same one."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._shares = True
+        self._size = 1
 
-    def rounds(self, jobs: Sequence[Job]) -> Iterator[list[Ending]]:
-        """Handle the messages in transactions as large as may be, and yield how those of each ended."""
-        rest = list(jobs)
-        while rest:
-            endings = self._together(rest) if self._shares and len(rest) > 1 else [self._handle(rest[0])]
-            yield endings
-            rest = rest[len(endings) :]
+    @property
+    def at_once(self) -> int:
+        """Return how many messages have been found to fit into a group: it doubles while they do."""
+        return self._size if self._shares else 1
 
-    def _together(self, jobs: Sequence[Job]) -> list[Ending]:
-        """Handle the first of these in one transaction; how many is told by the number of endings."""
+    def rounds(self, jobs: Sequence[Job]) -> Iterator[dict[int, Ending]]:
+        """Handle the messages in as few transactions as may be; those not begun when asked to stop are left."""
+        begun = 0
+        while begun < len(jobs):
+            if begun and self._pause(0):
+                yield dict.fromkeys(range(begun, len(jobs)), LEFT)
+                return
+            begun += yield from self._next_group(jobs[begun:], begun)
+
+    def _next_group(self, jobs: Sequence[Job], first: int) -> Generator[dict[int, Ending], None, int]:
+        """Handle the first of these together, those that cannot be so alone, and return how many that were."""
+        since = time.monotonic()
+        if len(jobs) == 1 or not self._shares:
+            yield {first: self._handle(jobs[0])}
+            self._resize(1, 1, time.monotonic() - since)
+            return 1
         seen = self._ask(lambda: inbox.seen_among(self.subscription.queue, [job.identity for job in jobs]), jobs[0])
         if seen is None:
-            return [LEFT] * len(jobs)
+            yield dict.fromkeys(range(first, first + len(jobs)), LEFT)
+            return len(jobs)
         trials: list[Trial | None] = []
         try:
             self._run_all(jobs, seen, trials)
         except Exception as error:  # noqa: BLE001 - alone, each message is told its own
-            return self._one_by_one(jobs[: len(trials) + 1], error)
-        return [
-            self._discard(job) if trial is None else self._finish(trial)
-            for job, trial in zip(jobs, trials, strict=False)
-        ]
+            self._note_broken(jobs[0], error)
+            trials += [None] * (len(trials) < len(jobs))
+            alone: Iterable[int] = range(len(trials))
+        else:
+            self._resize(len(jobs), len(trials), time.monotonic() - since)
+            alone = [position for position, trial in enumerate(trials) if trial is not None and trial.again]
+            yield {
+                first + position: self._discard(jobs[position]) if trial is None else self._finish(trial)
+                for position, trial in enumerate(trials)
+                if trial is None or not trial.again
+            }
+        for position in alone:
+            yield {first + position: LEFT if self._pause(0) else self._handle(jobs[position])}
+        return len(trials)
 
     def _run_all(self, jobs: Sequence[Job], seen: set[str], trials: list[Trial | None]) -> None:
-        """Run the callbacks and record their messages; ``trials`` gets an entry for each, None for those seen."""
+        """Run the callbacks and record their messages; ``trials`` gets an entry for each, None for those seen.
+
+        Raises what keeps the transaction from being committed.
+        """
         using = inbox.database_of(inbox.received_class())
-        connection = cast("BaseDatabaseWrapper", connections[using])
+        connection = connections[using]
         until = time.monotonic() + _LONGEST_SECONDS
         identities: set[str] = set()
         with transaction.atomic(using=using):
@@ -139,8 +123,11 @@ class GroupProcessor(Processor):
                 trials.append(None if job.identity in seen else self._try(job, connection))
                 if time.monotonic() > until or not self._shares or self._pause(0):
                     break
-            kept = [trial.payload for trial in trials if trial is not None and trial.kept]
-            inbox.record_all([payload.message for payload in kept if payload.deferred])
+            rows = [trial.payload.message for trial in trials if trial is not None and trial.is_to_be_recorded]
+            if rows:
+                inbox.record_all(rows)
+            else:
+                prove_sound(connection)
 
     def _try(self, job: Job, connection: BaseDatabaseWrapper) -> Trial:
         """Run one callback. Raises ``Broken``, or what the database raises, when the group cannot go on."""
@@ -148,10 +135,12 @@ class GroupProcessor(Processor):
             correlation.bind(job.headers.get("dop-correlation-id") or str(uuid.uuid4())),
             tracing.processing([job.headers], self.subscription.destination, self.subscription.queue) as span,
         ):
-            trial = Trial(job, cast("GroupPayload", self._payload(job, GroupPayload)))
+            payload = cast("GroupPayload", self._payload(job, GroupPayload))
+            trial = Trial(job, payload)
             first = len(connection.run_on_commit)
             with SpareSavepoint(connection) as savepoint:
-                trial.error = self._run(trial.payload)
+                payload.protect = savepoint.make_if_needed
+                trial.error = self._run(payload)
             is_broken = connection.needs_rollback
             if is_broken or trial.error is not None:
                 savepoint.undo()
@@ -180,15 +169,20 @@ class GroupProcessor(Processor):
 
     def _finish(self, trial: Trial) -> Ending:
         """Return how a message ended whose transaction has been committed."""
-        if trial.again:
-            return self._handle(trial.job)
         with correlation.bind(trial.job.headers.get("dop-correlation-id")):
             return self._conclude(trial.payload, trial.job, trial.error)
 
-    def _one_by_one(self, jobs: Sequence[Job], error: Exception) -> list[Ending]:
+    def _resize(self, given: int, handled: int, seconds: float) -> None:
+        """Let the next group be as large as can be handled in time, as far as this one tells."""
+        if seconds > _LONGEST_SECONDS / 2:
+            self._size = handled
+        elif handled == given >= self._size:
+            self._size = min(2 * self._size, self.subscription.group)
+
+    def _note_broken(self, job: Job, error: Exception) -> None:
+        self._size = 1
         logger.warning(
             "A group of messages could not be committed together, they are handled one at a time: %s",
             describe(error),
-            extra=self._about(jobs[0]),
+            extra=self._about(job),
         )
-        return [self._handle(job) for job in jobs]

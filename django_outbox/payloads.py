@@ -19,7 +19,7 @@ from django_outbox.exceptions import DuplicateMessage
 from django_outbox.story import Asked, attempts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class Payload:
@@ -41,7 +41,6 @@ class Payload:
         self.reason: str | None = None
         self.committed = False
         self.duplicate = False
-        self.deferred = False
 
     @property
     def attempt(self) -> int:
@@ -67,7 +66,7 @@ class Payload:
             self.duplicate = True
             raise
         self.saved = True
-        transaction.on_commit(self.mark_committed, using=inbox.database_of(self.message))
+        transaction.on_commit(self._mark_committed, using=inbox.database_of(self.message))
 
     def ack(self) -> None:
         """Remove the message from the broker as done; the first of ``ack``, ``nack`` and ``retry`` counts."""
@@ -105,8 +104,7 @@ class Payload:
         # STOMP 1.2 settles by the frame's "ack" header; RabbitMQ gives both headers the same value, others do not.
         return self.headers.get("ack", self.headers.get("message-id"))
 
-    def mark_committed(self) -> None:
-        """Note that the transaction of the save has come to stay; Django calls it."""
+    def _mark_committed(self) -> None:
         self.committed = True
 
 
@@ -114,17 +112,27 @@ class GroupPayload(Payload):
     """One of several messages that share a transaction: their rows are written together at its end.
 
     ``save`` only takes note, and the note goes with the callback's own transaction if that is rolled back. A row that
-    somebody else has to do with, by signals or a ``save`` of its own, is written at once.
+    somebody else has to do with, by signals or a ``save`` of its own, is written at once. ``protect`` is called before
+    a note is taken: what the callback does from then on must be undone with it.
     """
+
+    protect: Callable[[], None] | None = None
+    deferred = False
 
     def save(self) -> None:
         """Record the message as handled, at the end of the transaction that is open."""
         if not isinstance(self.message, Model) or self.message.pk is None or not saves_plainly(type(self.message)):
             super().save()
             return
+        if self.protect is not None:
+            self.protect()
         self.message.status = StatusChoice.SUCCEEDED  # type: ignore[attr-defined]
         self.saved = self.deferred = True
-        transaction.on_commit(self.mark_committed, using=inbox.database_of(self.message))
+        transaction.on_commit(self._mark_committed, using=inbox.database_of(self.message))
+
+    def is_told_by(self, hook: Callable[[], object]) -> bool:
+        """Tell whether a hook of the open transaction is there because of a save that is still in it."""
+        return hook == self._mark_committed
 
 
 class BatchPayload(Payload):

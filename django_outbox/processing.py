@@ -114,14 +114,22 @@ class Processor:
         """Return how the delivery ended and why. ``LEFT`` means nothing happened: it belongs back in its queue."""
         return self.handle_many([Job.of(body, headers, connection)])[0]
 
-    def rounds(self, jobs: Sequence[Job]) -> Iterator[list[Ending]]:
-        """Handle these messages in their order, and yield how the next of them ended as soon as that is settled."""
-        for job in jobs:
-            yield [self._handle(job)]
+    @property
+    def at_once(self) -> int:
+        """Return how many messages a worker best takes at a time."""
+        return 1
+
+    def rounds(self, jobs: Sequence[Job]) -> Iterator[dict[int, Ending]]:
+        """Handle these messages, and yield how some of them ended, by position, as soon as that is certain."""
+        for position, job in enumerate(jobs):
+            yield {position: self._handle(job)}
 
     def handle_many(self, jobs: Sequence[Job]) -> list[Ending]:
-        """Return how each of these messages ended; one after the other for a callback that takes one at a time."""
-        return [ending for endings in self.rounds(jobs) for ending in endings]
+        """Return how each of these messages ended, in the order given."""
+        endings: dict[int, Ending] = {}
+        for some in self.rounds(jobs):
+            endings.update(some)
+        return [endings[position] for position in range(len(jobs))]
 
     def _handle(self, job: Job) -> Ending:
         with (

@@ -7,7 +7,7 @@ callbacks need none, and a savepoint costs two statements. ``groups.py`` opens o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +39,13 @@ class SpareSavepoint:
     ) -> None:
         self._watching.__exit__(kind, error, traceback)
 
-    @property
-    def is_made(self) -> bool:
-        """Tell whether there was anything to protect."""
-        return self._sid is not None
+    def make_if_needed(self) -> None:
+        """Protect what is done now, unless a savepoint of the block's own does."""
+        ids = self._connection.savepoint_ids
+        if not any(ids[self._depth :]):
+            self._sid = _new_savepoint(self._connection)
+            # Where Django looks when a savepoint is rolled back and hooks have to go with it.
+            ids.insert(self._depth, self._sid)
 
     def undo(self) -> None:
         """Undo what the savepoint protects, with the hooks that wait for it to be committed."""
@@ -66,9 +69,18 @@ class SpareSavepoint:
     def _before_statement(
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        ids = self._connection.savepoint_ids
-        if not any(ids[self._depth :]) and not (isinstance(sql, str) and sql.startswith(_CONTROL)):
-            self._sid = self._connection.savepoint()
-            # Where Django looks when a savepoint is rolled back and hooks have to go with it.
-            ids.insert(self._depth, self._sid)
+        if not (isinstance(sql, str) and sql.startswith(_CONTROL)):
+            self.make_if_needed()
         return execute(sql, params, many, context)
+
+
+def prove_sound(connection: BaseDatabaseWrapper) -> None:
+    """Raise what the database raises if the open transaction can only be rolled back.
+
+    PostgreSQL answers the COMMIT of such a transaction without an error, by rolling back.
+    """
+    connection.savepoint_commit(_new_savepoint(connection))
+
+
+def _new_savepoint(connection: BaseDatabaseWrapper) -> str:
+    return cast("str", connection.savepoint())

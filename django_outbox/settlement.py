@@ -47,17 +47,17 @@ class Settler:
         for series in (metrics.REDELIVERED, metrics.RETRIED, metrics.DEAD_LETTERED, metrics.RECEIVE_LAG):
             series.labels(queue)
 
-    def settle_all(self, deliveries: Sequence[Delivery], endings: Sequence[Ending]) -> None:
+    def settle_all(self, ended: Sequence[tuple[Delivery, Ending]]) -> None:
         """Do what the endings ask for; what is only to be acknowledged goes to the broker in one piece."""
         done: dict[Link, list[tuple[Delivery, Ending]]] = {}
-        for delivery, ending in zip(deliveries, endings, strict=True):
+        for delivery, ending in ended:
             if ending.outcome.is_done:
                 done.setdefault(delivery.link, []).append((delivery, ending))
-        for link, settled in done.items():
-            if link.ack_all([delivery for delivery, _ in settled]):
-                for delivery, ending in settled:
+        for link, acknowledged in done.items():
+            if link.ack_all([delivery for delivery, _ in acknowledged]):
+                for delivery, ending in acknowledged:
                     self._count(delivery, ending.outcome)
-        for delivery, ending in zip(deliveries, endings, strict=True):
+        for delivery, ending in ended:
             if not ending.outcome.is_done:
                 self.settle(delivery, ending)
 

@@ -7,7 +7,7 @@ headers here are those of django-outbox-pattern to the byte. ``consumer.py`` sen
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from django_outbox import settings
 from django_outbox.batching import Batching, batching_of
@@ -15,6 +15,7 @@ from django_outbox.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Unpack
 
     from django_outbox.payloads import Payload
 
@@ -29,14 +30,22 @@ def _queue_headers() -> dict[str, Any]:
 DEFAULT_PREFETCH = 100
 
 
+class Choices(TypedDict, total=False):
+    """What may be given for one subscription; the settings say the rest, also for None. See ``Subscription``."""
+
+    prefetch: int | None
+    concurrency: int | None
+    group: int | None
+    queue_headers: Mapping[str, Any] | None
+
+
 @dataclass(frozen=True)
 class Subscription:
     """One callback on one queue.
 
     ``prefetch`` is how many unacknowledged messages the broker may hand over; None follows the settings.
     ``concurrency`` is how many callbacks run at the same time, ``group`` how many messages, each with its callback, may
-    share a transaction. ``queue_headers`` are the project's share of what the
-    queue is declared with.
+    share a transaction. ``queue_headers`` are the project's share of what the queue is declared with.
     """
 
     callback: Callback
@@ -48,16 +57,8 @@ class Subscription:
     queue_headers: Mapping[str, Any] = field(default_factory=_queue_headers)
 
     @classmethod
-    def create(  # noqa: PLR0913 - one for each option of the command
-        cls,
-        callback: Callback,
-        destination: str,
-        queue: str | None = None,
-        *,
-        prefetch: int | None = None,
-        concurrency: int | None = None,
-        group: int | None = None,
-        queue_headers: Mapping[str, Any] | None = None,
+    def create(
+        cls, callback: Callback, destination: str, queue: str | None = None, **choices: Unpack[Choices]
     ) -> Subscription:
         """Fill in what was not given: the queue from the destination's last segment, the rest from the settings."""
         queue = queue or default_queue(destination)
@@ -66,20 +67,18 @@ class Subscription:
                 f"The queue name {queue!r} holds '%2F', which RabbitMQ reads as '/': it could not have a dead letter "
                 "queue. Use another queue name."
             )
-        if group is not None and group > 1 and batching_of(callback) is not None:
+        chosen: dict[str, Any] = {name: value for name, value in choices.items() if value is not None}
+        if chosen.get("group", 1) != 1 and batching_of(callback) is not None:
             raise ConfigurationError(
                 "A batch callback takes all messages of its transaction at once: --group is for callbacks that take "
                 "one. Leave it out, or give the batch a size."
             )
-        return cls(
-            callback=callback,
-            destination=destination,
-            queue=queue,
-            prefetch=prefetch if prefetch is not None else settings.CONSUMER_PREFETCH,
-            concurrency=concurrency if concurrency is not None else settings.CONSUMER_CONCURRENCY,
-            group=group if group is not None else settings.CONSUMER_GROUP_SIZE,
-            queue_headers=_queue_headers() if queue_headers is None else dict(queue_headers),
-        )
+        by_settings: dict[str, Any] = {
+            "prefetch": settings.CONSUMER_PREFETCH,
+            "concurrency": settings.CONSUMER_CONCURRENCY,
+            "group": settings.CONSUMER_GROUP_SIZE,
+        }
+        return cls(callback, destination, queue, **by_settings | chosen)
 
     @property
     def batching(self) -> Batching | None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class JoinedWrites:
@@ -19,14 +19,15 @@ class JoinedWrites:
 
     def __init__(self, transport: Any) -> None:
         self._held = threading.local()
-        self._send = getattr(transport, "send", None)
-        if self._send is not None:
+        self._send: Callable[[bytes], object] = getattr(transport, "send", _lose)
+        self._joins = self._send is not _lose
+        if self._joins:
             transport.send = self._write
 
     @contextmanager
     def joined(self) -> Iterator[None]:
         """Send at the end of the block, in one piece, what this thread writes in it. Raises what stomp.py raises."""
-        if self._send is None:
+        if not self._joins:
             yield
             return
         pieces: list[bytes] = []
@@ -39,8 +40,12 @@ class JoinedWrites:
             self._send(b"".join(pieces))
 
     def _write(self, piece: bytes) -> None:
-        pieces = getattr(self._held, "pieces", None)
+        pieces: list[bytes] | None = getattr(self._held, "pieces", None)
         if pieces is None:
             self._send(piece)
         else:
             pieces.append(piece)
+
+
+def _lose(_piece: bytes) -> None:
+    """Stand for the ``send`` that a transport does not have."""

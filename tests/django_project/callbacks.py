@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from django_outbox import Reject, RetryLater, batch_callback
 from tests.django_project.events.models import Effect
@@ -91,6 +92,32 @@ def waits_for_gate(payload: Payload) -> None:
         while not (folder / "gate").exists():
             time.sleep(0.02)
         payload.save()
+
+
+def waits_where_told(payload: Payload) -> None:
+    """Save; where the key says so, wait for the gate within the transaction or once it is committed."""
+    gate, began = (Path(os.environ["TEST_FOLDER"]) / name for name in ("gate", f"began-{_key(payload)}-{os.getpid()}"))
+
+    def wait() -> None:
+        began.touch()
+        while not gate.exists():
+            time.sleep(0.02)
+
+    with transaction.atomic():
+        Effect.objects.create(key=_key(payload))
+        payload.save()
+        if _key(payload).startswith("within"):
+            wait()
+        if _key(payload).startswith("after"):
+            transaction.on_commit(wait)
+
+
+def spoils_the_transaction(payload: Payload) -> None:
+    """Save; for keys that begin with "bad" then let an error of the database go by unseen."""
+    save(payload)
+    if _key(payload).startswith("bad"):
+        with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
+            cursor.execute("SELECT 1 / 0")
 
 
 def notes_connection(payload: Payload) -> None:

@@ -128,9 +128,9 @@ class Site:
         """Where its messages say that they come from."""
         return self.broker.origin(self.name)
 
-    def subscribe(self, callback: str, destination: str, queue: str) -> Subscriber:
+    def subscribe(self, callback: str, destination: str, queue: str, *options: str) -> Subscriber:
         """Start another one."""
-        return self.subscribers.start(callback, destination, queue, **self.broker.settings, **SUBSCRIBING)
+        return self.subscribers.start(callback, destination, queue, *options, **self.broker.settings, **SUBSCRIBING)
 
     def event(self, how: str, topic: str | None = None, count: int = 1) -> str:
         """Write events that tell their callback what to do; returns the key of their effects, the last one's id."""

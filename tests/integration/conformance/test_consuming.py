@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.integration.conformance.places import BROKERS, conformance
 
 if TYPE_CHECKING:
@@ -57,6 +59,19 @@ def test_batches_take_effect_in_one_transaction(site: Site) -> None:
     assert calls is not None
     assert 1 <= calls < 20, "some came together"
     assert subscriber.stop() == 0
+
+
+# What it takes of a broker is what the others take. On PostgreSQL, see test_groups_take_effect_once.py.
+@pytest.mark.parametrize("site", ["rabbitmq-mariadb", "rabbitmq-sqlite"], indirect=True, scope="session")
+def test_messages_share_a_transaction(site: Site) -> None:
+    name = f"{site.name}-group"
+    topic = site.broker.topic(name)
+    subscriber = site.subscribe("as_told", topic, name, "--group=20").wait_ready()
+    saved, failing = site.event("save", topic, count=20), site.event("fail twice", topic, count=5)
+    subscriber.wait_for("every effect", lambda: len(site.effects(saved)) == 20 and len(site.effects(failing)) == 5)
+    assert subscriber.stop() == 0
+    assert site.effects(saved) == [f"1 from {site.broker.origin(name)}"] * 20
+    assert site.effects(failing) == [f"3 from {site.broker.origin(name)}"] * 5
 
 
 @conformance("A message that fails comes again after a delay, which the broker keeps")

@@ -30,8 +30,8 @@ class StandingLink(Link):
     def is_connected(self) -> bool:
         return self.failure is None
 
-    def ack(self, delivery: Delivery) -> bool:
-        self.acked.append(delivery.message_id)
+    def ack_all(self, deliveries: list[Delivery]) -> bool:
+        self.acked.extend(delivery.message_id for delivery in deliveries)
         return True
 
 
@@ -39,16 +39,16 @@ def test_a_worker_that_meets_the_unforeseen_gives_up_the_link_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = ConsumerEngine(Subscription(lambda _payload: None, "/topic/x", "orders"), Health(ROLE, NEEDS))
-    settle, stop = engine._settler.settle, StopSignal()
-    monkeypatch.setattr(engine._processor, "handle_many", lambda jobs: [ACK] * len(jobs))
+    settle, stop = engine._settler.settle_all, StopSignal()
+    monkeypatch.setattr(engine._processor, "rounds", lambda jobs: [dict.fromkeys(range(len(jobs)), ACK)])
     monkeypatch.setattr(engine, "_look", lambda: stop.wait(0.01))
 
-    def settle_or_fail(delivery: Delivery, ending: Ending) -> None:
-        if delivery.message_id == "1":
+    def settle_or_fail(ended: list[tuple[Delivery, Ending]]) -> None:
+        if any(delivery.message_id == "1" for delivery, _ in ended):
             raise RuntimeError("a frame that cannot be written")
-        settle(delivery, ending)
+        settle(ended)
 
-    monkeypatch.setattr(engine._settler, "settle", settle_or_fail)
+    monkeypatch.setattr(engine._settler, "settle_all", settle_or_fail)
     first, second = StandingLink(), StandingLink()
     running = threading.Thread(target=engine.run, args=(stop,))
     running.start()

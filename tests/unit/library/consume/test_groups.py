@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ACK, DUPLICATE, ERROR, NACK = Outcome.ACK, Outcome.DUPLICATE, Outcome.ERROR, Outcome.NACK
+ACK, DUPLICATE, ERROR, LEFT, NACK = Outcome.ACK, Outcome.DUPLICATE, Outcome.ERROR, Outcome.LEFT, Outcome.NACK
 
 
 def _jobs(*names: str) -> list[Job]:
@@ -154,8 +154,7 @@ def test_trouble_with_the_database_is_tried_again_alone() -> None:
 
 def test_a_worker_asked_to_stop_ends_its_transaction_after_the_callback_at_work() -> None:
     processor = processor_of(Subscription(_write, "/topic/orders", "billing", group=100), lambda _seconds: True)
-    rounds = processor.rounds(_jobs("a", "b", "c"))
-    assert _outcomes(next(rounds)) == [ACK]
+    assert _outcomes(processor.handle_many(_jobs("a", "b", "c"))) == [ACK, LEFT, LEFT]
     assert _state() == (["a"], ["a"])
 
 
@@ -167,3 +166,117 @@ def test_a_batch_callback_takes_no_group() -> None:
 
 def test_without_a_group_messages_are_handled_as_ever() -> None:
     assert type(processor_of(Subscription(_write, "/topic/x", "x"), Pause())) is Processor
+
+
+def test_hooks_of_a_save_that_stays_run_although_the_callback_raises_afterwards() -> None:
+    seen: list[str] = []
+
+    def callback(payload: Payload) -> None:
+        with transaction.atomic():
+            _write(payload)
+            transaction.on_commit(lambda: seen.append(payload.body))
+        raise ValueError("too late")
+
+    endings = _processor(callback).handle_many(_jobs("a", "b"))
+    assert _outcomes(endings) == [ERROR, ERROR]
+    assert all(ending.failure and ending.failure.final for ending in endings)
+    assert (seen, _state()) == (["a", "b"], (["a", "b"], ["a", "b"]))
+
+
+def test_a_robust_hook_that_fails_leaves_its_message_and_its_other_hooks_alone() -> None:
+    seen: list[str] = []
+
+    def callback(payload: Payload) -> None:
+        def hook() -> None:
+            raise ValueError("hook")
+
+        with transaction.atomic():
+            _write(payload)
+            transaction.on_commit(hook, robust=True)
+            transaction.on_commit(lambda: seen.append(payload.body))
+
+    assert _outcomes(_processor(callback).handle_many(_jobs("a", "b"))) == [ACK, ACK]
+    assert seen == ["a", "b"]
+
+
+def test_a_save_outside_of_a_transaction_is_undone_with_what_follows_it() -> None:
+    def callback(payload: Payload) -> None:
+        payload.save()
+        Effect.objects.create(key=payload.body)
+        if payload.body == "b":
+            raise ValueError("bad")
+
+    endings = _processor(callback).handle_many(_jobs("a", "b", "c"))
+    assert _outcomes(endings) == [ACK, ERROR, ACK]
+    assert endings[1].failure is not None
+    assert not endings[1].failure.final
+    assert _state() == (["a", "c"], ["a", "c"])
+
+
+def test_messages_that_are_handled_again_keep_nobody_waiting() -> None:
+    def callback(payload: Payload) -> None:
+        with transaction.atomic():
+            _write(payload)
+            if payload.body == "a" and not connection.savepoint_ids == []:
+                raise OperationalError("deadlock")
+
+    rounds = _processor(callback).rounds(_jobs("a", "b", "c"))
+    assert next(rounds) == {1: Ending(ACK), 2: Ending(ACK)}
+    assert _state() == (["b", "c"], ["b", "c"])
+    assert next(rounds) == {0: Ending(ACK)}
+    assert list(rounds) == []
+
+
+def test_a_message_seen_by_nobody_fails_alone_when_the_unforeseen_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = _processor(_write)
+    handle = processor._handle
+
+    def handle_or_fail(job: Job) -> Ending:
+        if job.body == '"b"':
+            raise MemoryError
+        return handle(job)
+
+    def refuse(_rows: object) -> None:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(inbox, "record_all", refuse)
+    monkeypatch.setattr(processor, "_handle", handle_or_fail)
+    rounds = processor.rounds(_jobs("a", "b"))
+    assert next(rounds) == {0: Ending(ACK)}
+    with pytest.raises(MemoryError):
+        next(rounds)
+
+
+def test_a_transaction_that_nothing_is_written_in_is_asked_whether_it_stands() -> None:
+    def callback(payload: Payload) -> None:
+        payload.ack()
+
+    with CaptureQueriesContext(connection) as captured:
+        assert _outcomes(_processor(callback).handle_many(_jobs("a", "b"))) == [ACK, ACK]
+    kinds = [query["sql"].split()[0] for query in captured.captured_queries]
+    assert kinds == ["SELECT", "BEGIN", "SAVEPOINT", "RELEASE", "COMMIT"]
+
+
+def test_groups_grow_while_they_fit_and_shrink_to_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    cost = 0.001
+
+    def callback(payload: Payload) -> None:
+        nonlocal now
+        now += cost
+        _write(payload)
+
+    processor = _processor(callback)
+    monkeypatch.setattr("django_outbox.groups.time.monotonic", lambda: now)
+    names = iter(range(10_000))
+
+    def handle() -> int:
+        jobs = _jobs(*(str(next(names)) for _ in range(processor.at_once)))
+        assert set(_outcomes(processor.handle_many(jobs))) == {ACK}
+        return processor.at_once
+
+    assert [handle() for _ in range(8)] == [2, 4, 8, 16, 32, 64, 100, 100]
+    cost = 0.1
+    assert [handle(), handle()] == [3, 3]
+    cost = 10
+    assert [handle(), handle()] == [1, 1]
