@@ -1,22 +1,33 @@
 """Statements as Django writes them, kept: to compile one costs a worker more than to run it, and they never change.
 
 Only plain models come this way. One with a ``save``, a manager or signals of its own, or with values that the database
-makes, has to go Django's whole way; then nothing is done here and the caller is told so. ``inbox.py`` uses this.
+makes, has to go Django's whole way; then nothing is done here and the caller is told so. ``inbox.py`` and ``models.py``
+use this.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db import connections, transaction
 from django.db.models import Manager, Model, QuerySet, sql
-from django.db.models.signals import post_save, pre_save
+from django.db.models.base import ModelState
+from django.db.models.signals import post_init, post_save, pre_init, pre_save
+
+from django_outbox.columns import writer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from django.db.models import Field
+
+    from django_outbox.columns import Write
+
+_PLAIN = frozenset({str, int, float, bool, dict, list, type(None), datetime, UUID, ModelState})
 
 
 def has_plain_queries(model: type[Model]) -> bool:
@@ -27,11 +38,12 @@ def has_plain_queries(model: type[Model]) -> bool:
 
 def saves_plainly(model: type[Model]) -> bool:
     """Tell whether ``save()`` of a new row is one INSERT and nothing else that anybody could notice."""
-    return (
-        model.save is Model.save
-        and model.save_base is Model.save_base
-        and not any(signal.has_listeners(model) for signal in (pre_save, post_save))
-    )
+    return model.save is Model.save and is_unheard(model)
+
+
+def is_unheard(model: type[Model]) -> bool:
+    """Tell whether nobody but ``Model.save`` itself would notice that a row is saved."""
+    return model.save_base is Model.save_base and not (pre_save.has_listeners(model) or post_save.has_listeners(model))
 
 
 def insert(rows: Sequence[Model], using: str) -> bool:
@@ -41,32 +53,54 @@ def insert(rows: Sequence[Model], using: str) -> bool:
     transaction that is open can then only be rolled back.
     """
     connection = connections[using]
-    plan = _insertion(type(rows[0]), using, connection.vendor)
-    if plan is None:
+    plan = insertion(type(rows[0]), using, connection.vendor)
+    if plan is None or any(plan.has_expression(row) for row in rows):
         return False
-    head, group, fields = plan
-    most = max(1, connection.ops.bulk_batch_size(fields, rows))
+    most = max(1, connection.ops.bulk_batch_size(plan.fields, rows))
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
         for start in range(0, len(rows), most):
-            part = rows[start : start + most]
-            values = [
-                field.get_db_prep_save(field.pre_save(row, add=True), connection) for row in part for field in fields
-            ]
-            cursor.execute(head + ", ".join([group] * len(part)), values)
-    for row in rows:
-        row._state.adding = False
-        row._state.db = using
+            values = [plan.values(row) for row in rows[start : start + most]]
+            groups = ", ".join([_marks(tuple([value is None for value in row])) for row in values])
+            cursor.execute(plan.head + groups, [value for row in values for value in row if value is not None])
+    note_inserted(rows, using)
     return True
 
 
+def note_inserted(rows: Iterable[Model], using: str) -> None:
+    """Let rows know that they are in the database."""
+    for row in rows:
+        row._state.adding = False
+        row._state.db = using
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """How rows of a model are inserted: the statement up to its values, and where these come from."""
+
+    head: str
+    fields: tuple[Field[Any, Any], ...]
+    writes: tuple[Write, ...]
+
+    def values(self, row: Model) -> list[Any]:
+        """Return what the driver takes for the fields of a row."""
+        return [write(row) for write in self.writes]
+
+    def has_expression(self, row: Model) -> bool:
+        """Tell whether a value is to be worked out by the database."""
+        values = row.__dict__.values()
+        return not {type(value) for value in values} <= _PLAIN and any(
+            hasattr(value, "resolve_expression") for value in values
+        )
+
+
 @lru_cache(maxsize=64)
-def _insertion(model: type[Model], using: str, vendor: str) -> tuple[str, str, tuple[Field[Any, Any], ...]] | None:  # noqa: ARG001
-    """Return the statement up to its values, the values of one row, and the fields they are of."""
+def insertion(model: type[Model], using: str, vendor: str) -> Insertion | None:  # noqa: ARG001 - SQL depends on it
+    """Return how rows of the model are inserted, None for those that have to go Django's way."""
     meta = model._meta
     fields = tuple(meta.local_concrete_fields)
-    if not has_plain_queries(model) or meta.parents or meta.proxy or meta.db_returning_fields:
+    if meta.parents or meta.proxy or meta.db_returning_fields:
         return None
-    if any(getattr(field, "generated", False) for field in fields):
+    if any(getattr(field, "generated", False) or field.remote_field for field in fields):
         return None
     query = sql.InsertQuery(model)
     query.insert_values(fields, [model()], raw=False)
@@ -74,4 +108,40 @@ def _insertion(model: type[Model], using: str, vendor: str) -> tuple[str, str, t
     group = f"({', '.join(['%s'] * len(fields))})"
     if len(statements) != 1 or not statements[0][0].endswith(f"VALUES {group}"):
         return None
-    return statements[0][0].removesuffix(group), group, fields
+    connection = connections[using]
+    writes = tuple(writer_of(field, connection) for field in fields)
+    return Insertion(statements[0][0].removesuffix(group), fields, writes)
+
+
+@lru_cache(maxsize=1024)
+def _marks(are_null: tuple[bool, ...]) -> str:
+    """Return the place of one row's values; what is null costs no work of the driver's."""
+    return f"({', '.join(['NULL' if is_null else '%s' for is_null in are_null])})"
+
+
+def positional(model: type[Model], given: Mapping[str, Any]) -> list[Any] | None:
+    """Return the values of a new instance in the order of the model's fields: so Django makes one in half the time.
+
+    None when something is given that is no field, or when somebody listens and expects it by name.
+    """
+    names, defaults = _defaults(model)
+    if not given.keys() <= names or pre_init.receivers or post_init.receivers:
+        return None
+    return [given[name] if name in given else default() if is_made else default for name, default, is_made in defaults]
+
+
+@lru_cache(maxsize=64)
+def _defaults(model: type[Model]) -> tuple[frozenset[str], tuple[tuple[str, Any, bool], ...]]:
+    """Return what an instance can be given by name, and the defaults: the value, or the function that makes it."""
+    fields = model._meta.concrete_fields
+    if any(field.remote_field or getattr(field, "generated", False) or field.attname != field.name for field in fields):
+        return frozenset(), ()
+    if len(fields) != len(model._meta.fields):
+        return frozenset(), ()
+    defaults = tuple(
+        (field.name, field.default, True)
+        if field.has_default() and callable(field.default)
+        else (field.name, field.get_default(), False)
+        for field in fields
+    )
+    return frozenset(field.name for field in fields), defaults

@@ -106,7 +106,7 @@ def record(message: Model) -> None:
     """
     model = type(message)
     try:
-        if not (compiled.saves_plainly(model) and compiled.insert([message], database_of(model))):
+        if not (compiled.saves_plainly(model) and _is_inserted([message], database_of(model))):
             message.save()
     except IntegrityError as error:
         raise DuplicateMessage(
@@ -126,10 +126,15 @@ def record_all(messages: Sequence[Model]) -> None:
     for message in messages:
         message.status = StatusChoice.SUCCEEDED  # type: ignore[attr-defined]
     try:
-        if not compiled.insert(messages, database_of(model)):
+        if not _is_inserted(messages, database_of(model)):
             model._default_manager.using(database_of(model)).bulk_create(messages)
     except IntegrityError as error:
         raise DuplicateMessage("A message of this batch was handled by another delivery at the same time.") from error
+
+
+def _is_inserted(messages: Sequence[Model], using: str) -> bool:
+    """Insert rows with a statement that is kept; False when only Django's own way can do it."""
+    return compiled.has_plain_queries(type(messages[0])) and compiled.insert(messages, using)
 
 
 def schema_problem() -> str | None:

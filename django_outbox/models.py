@@ -9,19 +9,21 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import connections, models, router
+from django.db import connections, models, router, transaction
 from django.utils import timezone
 
-from django_outbox import watching, wellformed
+from django_outbox import compiled, copying, watching, wellformed
 from django_outbox.choices import StatusChoice
 from django_outbox.exceptions import InvalidMessage
-from django_outbox.headers import get_message_headers
+from django_outbox.headers import get_message_headers, headers_maker
 from django_outbox.ids import uuid7
 from django_outbox.wakeup import notify_after_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
+# What says nothing about a new row but where it goes.
+_PLAIN_OPTIONS = frozenset({"force_insert", "using"})
 ID_HELP = "Sorts by the time the row was made; older rows have random ids"
 
 
@@ -34,14 +36,28 @@ class PublishedQuerySet(models.QuerySet["Published"]):
     """Completes the rows that are written without ``save()``."""
 
     def bulk_create(self, objs: Iterable[Published], *args: Any, **kwargs: Any) -> list[Published]:
-        """Write many messages at once, each with its id, headers and versioned destination, like ``save()`` does."""
+        """Write many messages at once, each with its id, headers and versioned destination, like ``save()`` does.
+
+        Takes what Django's takes; without any of that, fifty rows or more go to PostgreSQL by COPY.
+        """
         messages = list(objs)
+        self._for_write = True
+        make_headers = headers_maker()
         for message in messages:
-            message.complete(self.db)
-        written = super().bulk_create(messages, *args, **kwargs)
-        if written:
+            message._complete(self.db, make_headers)
+        if args or any(kwargs.values()) or not self._are_written(messages):
+            messages = super().bulk_create(messages, *args, **kwargs)
+        if messages:
             notify_after_commit(self.db)
-        return written
+        return messages
+
+    def _are_written(self, messages: list[Published]) -> bool:
+        """Write the rows in the quickest way; False when only Django's own ``bulk_create`` can do it."""
+        model = self.model
+        if not messages or any(type(message) is not model or message.pk is None for message in messages):
+            return False
+        with transaction.atomic(using=self.db, savepoint=False):
+            return copying.copy(messages, self.db) or compiled.insert(messages, self.db)
 
 
 class Published(models.Model):
@@ -95,6 +111,13 @@ class Published(models.Model):
             ),
         ]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        values = None if args else compiled.positional(type(self), kwargs)
+        if values is None:
+            super().__init__(*args, **kwargs)
+        else:
+            super().__init__(*values)
+
     def __str__(self) -> str:
         return f"{self.destination} - {self.body}"
 
@@ -104,17 +127,28 @@ class Published(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the row; a new one is completed first, a later save leaves headers and destination as they are."""
-        self.complete(kwargs.get("using"))
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        self.complete(using)
         is_new = self._state.adding
-        super().save(*args, **kwargs)
+        if args or not is_new or not self._is_inserted(using, kwargs):
+            super().save(*args, **kwargs)
         if is_new and self._state.db is not None:
             notify_after_commit(self._state.db)
+
+    def _is_inserted(self, using: str, options: Mapping[str, Any]) -> bool:
+        """Insert the row with a statement that is kept; False when only Django's own ``save()`` can do it."""
+        model = type(self)
+        is_plain = options.keys() <= _PLAIN_OPTIONS and super().save.__func__ is models.Model.save  # type: ignore[attr-defined]
+        return is_plain and compiled.is_unheard(model) and compiled.insert([self], using)
 
     def complete(self, using: str | None = None) -> None:
         """Append the version to the destination and make the headers, once for a row that is not written yet.
 
         Raises ``InvalidMessage`` for what the database ``using`` or a broker could not hold.
         """
+        self._complete(using, get_message_headers)
+
+    def _complete(self, using: str | None, make_headers: Callable[[Published], dict[str, Any]]) -> None:
         is_completed = self._completed_destination is not None and self._completed_destination == self.destination
         if is_completed or not self._state.adding:
             return
@@ -123,7 +157,7 @@ class Published(models.Model):
         if self.version:
             self.destination = f"{self.destination}.{self.version}"
         self._completed_destination = self.destination
-        self.headers = get_message_headers(self)
+        self.headers = make_headers(self)
         watching.announce(self)
 
     def _check(self, using: str) -> None:

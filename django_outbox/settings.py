@@ -229,7 +229,7 @@ LOG_MESSAGE_BODIES: bool
 def configured() -> Mapping[str, Any]:
     """Return the project's own settings dict as it is now; empty where there is none."""
     value = getattr(django_settings, DICT_NAME, None)
-    return value if isinstance(value, Mapping) else {}
+    return value if type(value) is dict or isinstance(value, Mapping) else {}
 
 
 def value_of(name: str) -> Any:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TRACEPARENT, TRACESTATE, BAGGAGE = "traceparent", "tracestate", "baggage"
 HEADERS = (TRACEPARENT, TRACESTATE, BAGGAGE)
+_NAMES = frozenset(HEADERS)
 
 # The limits are those of the W3C recommendations.
 _MAX_TRACESTATE = 512
@@ -42,6 +43,8 @@ def well_formed(headers: Mapping[str, Any]) -> dict[str, str]:
 
 def without_malformed(headers: Mapping[str, Any]) -> dict[str, Any]:
     """Return the headers without those of the trace context that are malformed."""
+    if _NAMES.isdisjoint(headers):
+        return dict(headers)
     good = well_formed(headers)
     return {name: value for name, value in headers.items() if name not in HEADERS or name in good}
 

@@ -32,7 +32,7 @@ class Key:
 
     def fresh_default(self) -> Any:
         """Return the default; a copy, so that nobody's change to a dict or list reaches the next reader."""
-        return copy.copy(self.default)
+        return copy.copy(self.default) if isinstance(self.default, dict | list) else self.default
 
     def read(self, value: Any) -> Any:
         """Return the value as the code uses it: numbers may come as text, as they do from environment variables."""

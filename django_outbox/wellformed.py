@@ -12,14 +12,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 from django.core.serializers.json import DjangoJSONEncoder
 
 from django_outbox.exceptions import InvalidMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -50,18 +51,18 @@ def check_body(body: Any, max_depth: int = MAX_DEPTH, encoder: type[json.JSONEnc
     if hasattr(body, "resolve_expression"):
         return  # Not a value but something that the database works out.
     try:
-        text = json.dumps(body, allow_nan=False, cls=encoder)
+        text = _strict(cast("Any", encoder))(body)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         _find(body, "body", max_depth, encoder)
         raise InvalidMessage(f"The body cannot be written as JSON: {error}.") from error
     # A look at the text costs next to nothing; only what may be wrong is walked through.
-    if _SUSPICIOUS.search(text) or text.count("[") + text.count("{") > max_depth:
+    if ("\\u" in text and _SUSPICIOUS.search(text)) or text.count("[") + text.count("{") > max_depth:
         _find(body, "body", max_depth, encoder)
 
 
 def check_headers(headers: Any) -> None:
     """Raise ``InvalidMessage`` for headers that are no mapping, or that JSON or a database cannot hold."""
-    if headers is None:
+    if not headers and isinstance(headers, dict | None):
         return
     if not isinstance(headers, Mapping):
         raise InvalidMessage(f"The headers must be a mapping of names to values, not {type(headers).__name__}.")
@@ -102,6 +103,12 @@ def is_storable(document: Any, max_depth: int = MAX_DEPTH) -> bool:
     except InvalidMessage:
         return False
     return True
+
+
+@lru_cache(maxsize=16)
+def _strict(encoder: Callable[..., json.JSONEncoder] | None) -> Callable[[Any], str]:
+    """Return what writes JSON as ``json.dumps`` does, and no number that JSON cannot say."""
+    return (encoder or json.JSONEncoder)(allow_nan=False).encode
 
 
 def _check_text(what: str, value: Any, limit: int) -> None:
