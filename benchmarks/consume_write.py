@@ -23,6 +23,12 @@ def ours(on: Stage, scale: Scale) -> dict[str, float]:
     return {"ours": consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600).rate}
 
 
+def grouped(on: Stage, scale: Scale) -> dict[str, float]:
+    """Return the rate of ours where messages share transactions."""
+    options = ["--group", "100"]
+    return {"ours, grouped": consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600).rate}
+
+
 def peer(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of the peer."""
     return {"peer": consume(on, on.peer, CALLBACK, scale.of(4000), conn_max_age=600, **PEER).rate}
@@ -37,7 +43,11 @@ def bare(on: Stage, scale: Scale) -> dict[str, float]:
 SCENARIO = Scenario(
     title="consume, a callback that writes a row, best settings",
     unit="messages/s",
-    measures={"ours": ours, "peer": peer, "bare": bare},
-    targets=[Target("ours", over="peer", at_least=4), Target("ours", over="bare psycopg", at_least=0.9)],
+    measures={"ours": ours, "grouped": grouped, "peer": peer, "bare": bare},
+    targets=[
+        Target("ours", over="bare psycopg", at_least=0.9),
+        Target("ours, grouped", over="peer", at_least=4),
+        Target("ours, grouped", over="bare psycopg", at_least=1),
+    ],
     quick=0.05,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-QUICKEST_SECONDS = 0.02
+QUICKEST_SECONDS = 0.005
 
 
 @dataclass

@@ -257,7 +257,8 @@ class Relay:
         source = "notify" if self._notified else "poll"
         self._notified = False
         try:
-            due = store.look(self.options.using) if self._idle else None
+            # Who is woken need not ask whether there is something.
+            due = store.look(self.options.using) if self._idle and source == "poll" else None
             self.health.set_ready("database", ok=True, reason="answers")
             claimed = 0 if due is not None and not due else self.publish_batch(due)
         except DatabaseTrouble as error:

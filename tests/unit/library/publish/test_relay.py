@@ -423,12 +423,12 @@ def test_an_idle_poll_costs_one_statement(broker: MemoryBroker, stop: PatientSto
 def test_looks_into_an_empty_outbox_follow_each_other_ever_more_slowly(broker: MemoryBroker, stop: PatientStop) -> None:
     relay = _relay(broker, stop)
     relay.connect()
-    for _ in range(8):
+    for _ in range(10):
         relay._publish_or_wait()
-    assert stop.waits == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1]
+    assert stop.waits == [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1, 1]
     relay.wake()
     relay._publish_or_wait()
-    assert stop.waits[-1] == 0.02
+    assert stop.waits[-1] == 0.005
 
 
 @pytest.mark.parametrize("source", ["notify", "poll"])
