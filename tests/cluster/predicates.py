@@ -20,3 +20,8 @@ def image(name: str) -> Any:
 def container(deployment: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = deployment["spec"]["template"]["spec"]["containers"][0]
     return found
+
+
+def wants(number: int) -> Any:
+    """So many workers according to the status, which comes after the Deployment."""
+    return lambda resource: resource.get("status", {}).get("desiredReplicas") == number

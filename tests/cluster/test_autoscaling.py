@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.conftest import CRDS, start_api_server
 from tests.cluster.manifests import publisher, secret, subscription
 from tests.cluster.operator_process import SECONDS, OperatorProcess
-from tests.cluster.predicates import exists, replicas
+from tests.cluster.predicates import exists, replicas, wants
 from tests.rig.keda import keda_crds
 from tests.rig.waiting import wait_until
 
@@ -120,7 +120,7 @@ def test_handing_the_number_over_to_keda_and_back_changes_nothing_at_that_moment
     assert handed["spec"]["replicas"] == 4
     assert wait_workers(kinds, name, 4) == workers, "workers were stopped in between"
     kinds.kubectl("scale", "deployment", f"{name}-sub", "--replicas=3")
-    kinds.wait("obsub", name, "a true status", lambda found: found["status"]["desiredReplicas"] == 3)
+    kinds.wait("obsub", name, "a true status", wants(3))
     workers = wait_workers(kinds, name, 3)
     replace_spec(kinds, "obsub", name, replicas=3, autoscaling=None)
     kinds.wait_gone("scaledobject", f"{name}-sub")
@@ -153,7 +153,7 @@ def test_a_number_that_the_resource_does_not_name_is_left_to_whoever_scales_the_
     served.wait("deployment", f"{name}-pub", "1 replica", replicas(1))
     served.kubectl("scale", "deployment", f"{name}-pub", "--replicas=6")
     served.apply(publisher(name, image="shop:2"))
-    served.wait("obpub", name, "a true status", lambda found: found["status"]["desiredReplicas"] == 6)
+    served.wait("obpub", name, "a true status", wants(6))
     shared_operator.wait_looks(3, "Publisher")
     assert replicas(6)(served.must_get("deployment", f"{name}-pub"))
 

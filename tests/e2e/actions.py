@@ -170,7 +170,8 @@ def _restarts(pod: dict[str, Any]) -> int:
 
 def _restarted(cluster: Cluster, before: int) -> bool:
     pods = _broker_pods(cluster)
-    return any(_restarts(pod) > before and pod["status"]["containerStatuses"][0]["ready"] for pod in pods)
+    statuses = [status for pod in pods for status in pod["status"].get("containerStatuses", [])]
+    return any(status["restartCount"] > before and status["ready"] for status in statuses)
 
 
 def _processes() -> list[int]:

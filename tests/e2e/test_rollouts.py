@@ -94,13 +94,18 @@ class Watcher:
         self.reasons |= {ready["reason"]} if ready else set()
 
 
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Whether a pod says that it is ready; one that no kubelet has seen yet has no conditions at all."""
+    conditions = pod["status"].get("conditions", [])
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
 def wait_for_another(shop: Cluster, name: str, than: set[str]) -> str:
     """Wait until a worker that is none of these is ready, and return its name."""
 
     def another() -> str | None:
         for pod in shop.worker_pods("subscription", name):
-            ready = any(item["type"] == "Ready" and item["status"] == "True" for item in pod["status"]["conditions"])
-            if ready and pod["metadata"]["name"] not in than:
+            if is_ready(pod) and pod["metadata"]["name"] not in than:
                 return str(pod["metadata"]["name"])
         return None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import stomp
 
-from tests.cluster.predicates import replicas
+from tests.cluster.predicates import replicas, wants
 from tests.keda.resources import QUICK, by_queue, subscription
 from tests.rig.waiting import wait_until
 
@@ -53,7 +53,7 @@ def test_workers_come_from_zero_with_a_backlog_and_go_with_it(scaled: Cluster, r
     scaled.wait_condition("obsub", name, "Ready", "True", "ScaledToZero")
     publish(rabbitmq, name, 35)
     scaled.wait("deployment", f"{name}-sub", "4 workers for 35 messages", replicas(4), SECONDS)
-    scaled.wait("obsub", name, "a true status", lambda found: found["status"]["desiredReplicas"] == 4)
+    scaled.wait("obsub", name, "a true status", wants(4))
     rabbitmq.purge(name)
     scaled.wait("deployment", f"{name}-sub", "no workers", replicas(0), SECONDS)
 
