@@ -21,7 +21,11 @@ def _wish() -> Wish:
     parser.add_argument(
         "--settle", type=float, default=120, help="a message is stuck so long after the last fault and the last arrival"
     )
-    parser.add_argument("--fails", type=int, default=0, help="of so many messages one fails at its first try; 0: none")
+    parser.add_argument(
+        "--fails",
+        type=int,
+        help="of so many messages one fails at its first try (default: 100; the peer has no retries)",
+    )
     parser.add_argument("--peer", action="store_true", help="put django-outbox-pattern to the same test")
     chosen = parser.parse_args()
     return Wish(
@@ -32,7 +36,7 @@ def _wish() -> Wish:
         messages=chosen.messages,
         seconds=chosen.seconds,
         settle=chosen.settle,
-        fails=chosen.fails,
+        fails=(0 if chosen.peer else 100) if chosen.fails is None else chosen.fails,
     )
 
 

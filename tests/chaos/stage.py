@@ -153,6 +153,8 @@ class Stage:
             wait_until(
                 f"{process.name} is ready", process.is_ready, seconds=START_SECONDS, state=lambda p=process: tail(p.log)
             )  # type: ignore[misc]
+        for broker in self.brokers.values():
+            broker.settle()
 
     def _bind_keyed(self) -> None:
         """Let both queues have the messages with keys, before there are any."""

@@ -26,6 +26,7 @@ def _run(brokers: int, faults: int, messages: int, seconds: float) -> None:
         messages=messages,
         seconds=seconds,
         settle=90,
+        fails=50,
     )
     try:
         report = run(wish)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from django_outbox import waiting
-from tests.rig.waiting import wait_until
 from tests.stomp_queue import StompQueue
 
 if TYPE_CHECKING:
@@ -91,9 +90,7 @@ class RabbitMQ(BrokerWithTopics):
         return self.queue(name)
 
     def settle(self, subscriber: str) -> None:
-        made = {f"RETRY.{subscriber}.{length}s" for length in waiting.LENGTHS}
-        wait_until("the waiting queues", lambda: made <= {*self.server.api.queues()}, seconds=60)
-        self.server.wait_known(*self.server.api.queues(kind="quorum"))
+        self.server.settle(*(f"RETRY.{subscriber}.{length}s" for length in waiting.LENGTHS))
 
     def forget(self, name: str) -> None:
         for queue in self.server.api.queues():

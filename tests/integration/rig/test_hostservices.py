@@ -50,6 +50,7 @@ def test_a_killed_broker_comes_back_at_the_same_address_with_its_durable_message
 ) -> None:
     rabbitmq.api.publish(queue, "a", properties=PERSISTENT)
     port = rabbitmq.stomp_port
+    rabbitmq.settle()
     rabbitmq.kill()
     rabbitmq.start()
     assert (rabbitmq.stomp_port, rabbitmq.queue_depth(queue)) == (port, 1)

@@ -94,8 +94,7 @@ def test_no_retry_is_lost_when_the_broker_is_killed_around_the_time_that_it_is_d
 ) -> None:
     subscriber = subscribers.start("fails_twice", f"/topic/{queue}", CONSUMER_RETRY_DELAYS=SHORT, **headers)
     subscriber.wait_ready()
-    if headers:
-        broker.server.wait_known(queue, *(f"RETRY.{queue}.{length}s" for length in waiting.LENGTHS))
+    broker.server.settle(queue, *(f"RETRY.{queue}.{length}s" for length in waiting.LENGTHS))
     sent = [f"{queue}-{number}" for number in range(20)]
     for key in sent:
         broker.send(f"/topic/{queue}", {"key": key})

@@ -31,6 +31,7 @@ def test_a_thousand_published_messages_survive_a_restart_of_the_broker(
 def test_a_broker_that_is_killed_while_publishing_loses_nothing(
     project: Project, queue: Queue, rabbitmq: RabbitMQ
 ) -> None:
+    rabbitmq.settle()
     project.database.fill(queue.destination, 8000)
     publisher = project.publish("--batch-size", "100").wait_ready()
     publisher.wait_for("some rows sent", lambda: project.database.count(SUCCEEDED) > 200)
