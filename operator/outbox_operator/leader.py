@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS: Final = 15
-RENEW_DEADLINE_SECONDS: Final = 10
+TAKE_OVER_SECONDS: Final = 15
+"""Within this time after a kill of the one that works, the next one works."""
+LEASE_SECONDS: Final = 10
+"""Others wait so long after they saw a renewal. They look every RETRY_SECONDS, so they take over after 14 s at most."""
+RENEW_DEADLINE_SECONDS: Final = 6
 RETRY_SECONDS: Final = 2
-_REQUEST_SECONDS: Final = 3.0
-"""Renewal deadline plus one request must stay below the Lease's duration."""
+REQUEST_SECONDS: Final = 3.0
+"""Deadline of one request. The renewal deadline plus one request must stay below the Lease's duration."""
 
 _T = TypeVar("_T")
 
@@ -103,7 +106,7 @@ class PatientLock(LeaseLock):
 
     @staticmethod
     async def _bounded(request: Awaitable[_T]) -> _T:
-        async with asyncio.timeout(_REQUEST_SECONDS):
+        async with asyncio.timeout(REQUEST_SECONDS):
             return await request
 
 
@@ -127,9 +130,12 @@ class Leader:
         await LeaderElection(config).run()
 
     def holds(self) -> bool:
-        """Tell whether the Lease cannot have run out yet; a process that was frozen learns it from here."""
+        """Tell whether the Lease cannot run out before what is sent now has arrived.
+
+        A process that was frozen learns from here that its lead may be another's by now.
+        """
         renewed = self._lock.renewed
-        return renewed is not None and time.monotonic() - renewed < LEASE_SECONDS
+        return renewed is not None and time.monotonic() - renewed < LEASE_SECONDS - REQUEST_SECONDS
 
     async def release(self) -> None:
         """Give the lead up, if held."""

@@ -10,6 +10,7 @@ import random
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from outbox_operator.leader import LEASE_SECONDS
 from tests.chaos.plan import Fault, Kind, Shape, spread
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 OPERATORS: Final = ("operator-1", "operator-2")
 API_SERVER: Final = "API server"
 THROTTLE: Final = "throttle"
-LEASE_SECONDS: Final = 15.0
 
 
 class Change(StrEnum):
