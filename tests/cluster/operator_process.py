@@ -143,13 +143,19 @@ class OperatorProcess:
     """`python -m outbox_operator run` for some namespaces; its output goes to a log that failures show."""
 
     def __init__(
-        self, cluster: Cluster, folder: Path, *namespaces: str, pod_name: str = "operator-1", **env: str
+        self,
+        cluster: Cluster,
+        folder: Path,
+        *namespaces: str,
+        pod_name: str = "operator-1",
+        kubeconfig: Path | None = None,
+        **env: str,
     ) -> None:
         self._cluster = cluster
         self.log = folder / f"{pod_name}.log"
         self._env = {
             **os.environ,
-            "KUBECONFIG": str(cluster.server.kubeconfig),
+            "KUBECONFIG": str(kubeconfig or cluster.server.kubeconfig),
             "PYTHONPATH": str(REPOSITORY / "operator"),
             "OUTBOX_OPERATOR_WATCH_NAMESPACES": ",".join(namespaces),
             "OUTBOX_OPERATOR_NAMESPACE": namespaces[0] if namespaces else "default",
