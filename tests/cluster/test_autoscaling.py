@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.conftest import CRDS, start_api_server
 from tests.cluster.manifests import publisher, secret, subscription
 from tests.cluster.operator_process import SECONDS, OperatorProcess
-from tests.cluster.predicates import exists, replicas, wants
+from tests.cluster.predicates import exists, image, replicas, wants
 from tests.rig.keda import keda_crds
 from tests.rig.waiting import wait_until
 
@@ -144,6 +144,23 @@ def test_taking_autoscaling_away_without_naming_a_number_keeps_the_present_one(k
     kinds.wait_gone("scaledobject", f"{name}-sub")
     kinds.wait_condition("obsub", name, "AutoscalingReady", "Unknown", "NotConfigured")
     assert replicas(5)(kinds.must_get("deployment", f"{name}-sub"))
+
+
+def test_a_plain_horizontal_pod_autoscaler_on_the_deployment_is_never_fought(
+    served: Cluster, name: str, shared_operator: OperatorProcess
+) -> None:
+    served.apply(subscription(name, queue=name))
+    served.wait("deployment", f"{name}-sub", "1 replica", replicas(1))
+    # Below its least number it scales without knowing any metric.
+    served.kubectl("autoscale", "deployment", f"{name}-sub", "--min=4", "--max=6", "--cpu-percent=50")
+    served.wait("deployment", f"{name}-sub", "the number of the autoscaler", replicas(4))
+    generation = served.must_get("deployment", f"{name}-sub")["metadata"]["generation"]
+    shared_operator.wait_looks(3, "Subscription")
+    found = served.must_get("deployment", f"{name}-sub")
+    assert (replicas(4)(found), found["metadata"]["generation"]) == (True, generation)
+    served.apply(subscription(name, queue=name, image="shop:2"))
+    assert replicas(4)(served.wait("deployment", f"{name}-sub", "the new image", image("shop:2")))
+    served.wait("obsub", name, "a true status", wants(4))
 
 
 def test_a_number_that_the_resource_does_not_name_is_left_to_whoever_scales_the_deployment(

@@ -6,12 +6,14 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from tests.cluster.conftest import CRDS
 from tests.cluster.manifests import publisher, subscription
 from tests.cluster.operator_process import OperatorProcess
 from tests.cluster.predicates import exists
+from tests.rig import RigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +69,17 @@ def test_a_template_of_a_megabyte_is_reported_and_delays_no_other_resource(serve
     served.apply(publisher(name))
     served.wait("deployment", f"{name}-pub", "exists", exists)
     served.wait("obpub", f"{name}-big", "a condition", lambda obj: obj.get("status", {}).get("conditions"))
+
+
+def test_what_kubectl_applies_without_validating_is_refused_or_loses_what_nobody_knows(
+    served: Cluster, name: str
+) -> None:
+    refused = publisher(f"{name}-x", replicas="many")
+    with pytest.raises(RigError, match=r"spec\.replicas: Invalid value"):
+        served.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(refused))
+    served.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(publisher(name, colour="blue")))
+    served.wait("deployment", f"{name}-pub", "exists", exists)
+    assert "colour" not in served.must_get("obpub", name)["spec"]
 
 
 def test_objects_stored_before_the_schema_knew_a_rule_are_reported_and_others_are_served(
