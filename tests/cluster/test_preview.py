@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.cluster.manifests import publisher, subscription
+from tests.cluster.manifests import publisher, secret, subscription
 from tests.cluster.operator_process import REPOSITORY, OperatorProcess
 from tests.cluster.predicates import exists
 
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
     from tests.cluster.operator_process import Cluster
 
 
-def plan(cluster: Cluster, *options: str, manifests: tuple[dict[str, Any], ...] = ()) -> tuple[int, str]:
+def plan(
+    cluster: Cluster, *options: str, manifests: tuple[dict[str, Any], ...] = (), kubeconfig: Path | None = None
+) -> tuple[int, str]:
     files = ("-f", "-", "--cluster") if manifests else ()
     done = subprocess.run(
         [sys.executable, "-m", "outbox_operator", "plan", *files, "-n", cluster.namespace, *options],
-        env={**os.environ, "KUBECONFIG": str(cluster.server.kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")},
+        env={
+            **os.environ,
+            "KUBECONFIG": str(kubeconfig or cluster.server.kubeconfig),
+            "PYTHONPATH": str(REPOSITORY / "operator"),
+        },
         input=yaml.safe_dump_all(manifests),
         capture_output=True,
         text=True,
@@ -104,3 +110,42 @@ def test_a_plan_that_lets_go_of_the_number_of_workers_keeps_the_number(own: Clus
     assert code == 3, output
     assert "replicas" not in output
     assert own.must_get("deployment", "orders-pub")["spec"]["replicas"] == 4
+
+
+def allow(cluster: Cluster, user: str, **resources: str) -> Path:
+    """Let a user do everything with some resources of a namespace, by API group, and return the kubeconfig."""
+    for group, names in resources.items():
+        given = [f"{name}.{group.replace('_', '.')}" for name in names.split()]
+        cluster.kubectl("create", "role", f"{user}-{group}", "--verb=*", f"--resource={','.join(given)}")
+        cluster.kubectl("create", "rolebinding", f"{user}-{group}", f"--role={user}-{group}", f"--user={user}")
+    return cluster.server.identity(user)
+
+
+def test_whoever_may_not_read_secrets_gets_a_plan_that_takes_them_as_unchanged_and_says_so(
+    own: Cluster, tmp_path: Path
+) -> None:
+    token = [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "orders-env", "key": "TOKEN"}}}]
+    with OperatorProcess(own, tmp_path, own.namespace):
+        own.apply(secret("orders-env", TOKEN="1"), publisher("orders", env=token))
+        own.make_ready("djangooutbox.io/publisher=orders", 1)
+        own.wait_condition("obpub", "orders", "Ready", "True", "WorkersAvailable")
+    ours = {"djangooutbox_io": "publishers subscriptions", "apps": "deployments", "policy": "poddisruptionbudgets"}
+    planner = allow(own, f"planner-{own.namespace}", **ours)
+    code, output = plan(own, manifests=(publisher("orders", env=token),), kubeconfig=planner)
+    assert code == 0, output
+    assert "WARNING Secret/orders-env counts as unchanged" in output
+    assert "scaledobjects of KEDA count as not installed" in output
+    assert f'cannot get resource "secrets" in API group "" in the namespace "{own.namespace}"' in output
+    code, output = plan(own, manifests=(publisher("orders", env=token, image="shop:2"),), kubeconfig=planner)
+    assert (code, "image changed from shop:1 to shop:2" in output) == (4, True), output
+
+
+def test_a_right_that_is_missing_is_told_and_the_other_resources_are_planned(own: Cluster) -> None:
+    ours = {"djangooutbox_io": "publishers", "apps": "deployments", "policy": "poddisruptionbudgets"}
+    planner = allow(own, f"planner-{own.namespace}", **ours)
+    own.kubectl("create", "role", "reader", "--verb=list", "--resource=subscriptions.djangooutbox.io")
+    own.kubectl("create", "rolebinding", "reader", "--role=reader", f"--user=planner-{own.namespace}")
+    code, output = plan(own, manifests=(subscription("billing"), publisher("orders")), kubeconfig=planner)
+    assert code == 1, output
+    assert 'cannot get resource "subscriptions" in API group "djangooutbox.io"' in output
+    assert "create  Deployment orders-pub" in output

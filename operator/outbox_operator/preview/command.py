@@ -72,5 +72,6 @@ async def _online(options: argparse.Namespace, documents: Sequence[Document]) ->
 
 def _tell_problems(outlooks: Sequence[Outlook]) -> None:
     for outlook in outlooks:
-        if outlook.problem:
-            sys.stderr.write(f"{outlook.subject}: {outlook.problem}\n")
+        for words in (outlook.unknown, outlook.problem, *outlook.warnings):
+            if words:
+                sys.stderr.write(f"{outlook.subject}: {words}\n")

@@ -83,7 +83,7 @@ def _outlook(
         return Outlook(subject, f"{problem}compare with the cluster by --cluster")
     observed = Observed(
         workload=workload,
-        config=_assumed(resource, workload),
+        config=assumed(resource, workload),
         children={kind: Present() for kind in CHILD_KINDS},
         rival=consumers.rival(key),
         host_access=host_access,
@@ -95,7 +95,7 @@ def _outlook(
     return Outlook(subject, f"{blocker.reason}: {blocker.message}" if blocker else None, objects)
 
 
-def _assumed(resource: Resource, workload: Object | None) -> dict[ConfigName, dict[str, Any]]:
+def assumed(resource: Resource, workload: Object | None) -> dict[ConfigName, dict[str, Any]]:
     """Return every Secret and ConfigMap that is referred to, as if it existed with the keys that are needed."""
     found: dict[ConfigName, dict[str, Any]] = {}
     for reference in draft(resource, workload).references:

@@ -17,6 +17,7 @@ Action = Literal["create", "change", "remove", "keep"]
 Output = Literal["text", "yaml", "json"]
 
 NOTHING_CHANGES: Final = 0
+UNKNOWN: Final = 1
 OBJECTS_CHANGE: Final = 3
 WORKERS_ROLL: Final = 4
 HELD: Final = 5
@@ -44,10 +45,16 @@ class Outlook:
     changes: tuple[Change, ...] = ()
     roll: str | None = None
     """Why running workers would be replaced."""
+    unknown: str | None = None
+    """Why it cannot be found out: the right that is missing."""
+    warnings: tuple[str, ...] = ()
+    """What could not be looked at and counts as unchanged."""
 
 
 def exit_code(outlooks: Sequence[Outlook]) -> int:
-    """Return the most severe of: nothing changes, objects change, workers roll, something is refused or held."""
+    """Return the most severe: nothing changes, objects change, workers roll, refused or held, not to be found out."""
+    if any(outlook.unknown for outlook in outlooks):
+        return UNKNOWN
     if any(outlook.problem for outlook in outlooks):
         return HELD
     if any(outlook.roll for outlook in outlooks):
@@ -61,8 +68,7 @@ def as_objects(outlooks: Sequence[Outlook]) -> str:
     parts: list[str] = []
     for outlook in outlooks:
         head = f"# {outlook.subject}\n"
-        if outlook.problem:
-            head += f"# {outlook.problem}\n"
+        head += "".join(f"# {words}\n" for words in (outlook.unknown, outlook.problem, *outlook.warnings) if words)
         bodies = [yaml.safe_dump(obj, sort_keys=False, width=120) for obj in outlook.objects]
         parts.append(head + "---\n".join(bodies))
     return "---\n".join(parts)
@@ -79,8 +85,11 @@ def as_text(outlooks: Sequence[Outlook]) -> str:
     lines: list[str] = []
     for outlook in outlooks:
         lines.append(outlook.subject)
+        if outlook.unknown:
+            lines.append(f"  UNKNOWN {outlook.unknown}")
         if outlook.problem:
             lines.append(f"  HELD    {outlook.problem}")
+        lines += [f"  WARNING {warning}" for warning in outlook.warnings]
         for change in outlook.changes:
             why = f": {change.why}" if change.why else ""
             lines.append(f"  {change.action:<7} {change.kind} {change.name}{why}")

@@ -123,8 +123,9 @@ def test_a_file_that_is_missing_is_an_error(tmp_path: Path, capsys: pytest.Captu
 def test_the_exit_code_is_the_most_severe_outcome() -> None:
     keep, change = (Outlook("a", changes=(Change("Deployment", "a", action),)) for action in ("keep", "change"))
     roll, held = Outlook("b", roll="image changed"), Outlook("c", problem="SecretNotFound")
-    found = [exit_code(outlooks) for outlooks in ([], [keep], [keep, change], [change, roll], [roll, held])]
-    assert found == [0, 0, 3, 4, 5]
+    unknown = Outlook("d", unknown="deployments are forbidden")
+    combined = ([], [keep], [keep, change], [change, roll], [roll, held], [held, unknown])
+    assert [exit_code(outlooks) for outlooks in combined] == [0, 0, 3, 4, 5, 1]
 
 
 def test_the_text_says_what_rolls_and_why() -> None:
