@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.cluster.manifests import publisher, secret, subscription, web
+from tests.cluster.operator_process import SECONDS
 from tests.cluster.predicates import container, exists, image, replicas
+from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.cluster.operator_process import Cluster, OperatorProcess
 
 
@@ -85,17 +89,39 @@ class TestFollowing:
         found = served.wait("deployment", f"{name}-pub", "the image of the application", image("shop:5"))
         assert {"name": "DEBUG", "value": "0"} in container(found)["env"]
 
-    def test_a_new_image_of_the_application_rolls_its_workers_and_says_why(self, served: Cluster, name: str) -> None:
+    def test_a_new_image_variable_or_secret_of_the_application_rolls_its_workers_and_says_why(
+        self, served: Cluster, name: str
+    ) -> None:
         served.apply(web(f"{name}-web", "shop:1"))
         served.apply(publisher(name, workloadRef={"name": f"{name}-web"}))
         served.wait("deployment", f"{name}-pub", "the image of the application", image("shop:1"))
         served.kubectl("set", "image", f"deployment/{name}-web", "web=shop:2")
         served.wait("deployment", f"{name}-pub", "the new image of the application", image("shop:2"))
         assert served.wait_event(name, "RollingWorkers").startswith("Image changed from shop:1 to shop:2")
-        followed = {"name": f"{name}-web", "revision": "2"}
-        served.wait("obpub", name, "the revision", lambda found: found["status"].get("workload") == followed)
+        served.wait("obpub", name, "the revision", follows(f"{name}-web", "2"))
+        served.apply(secret(f"{name}-env", TOKEN="1"))
+        served.kubectl("set", "env", f"deployment/{name}-web", "DEBUG=1")
+        served.kubectl("set", "env", f"deployment/{name}-web", f"--from=secret/{name}-env")
+        served.wait("obpub", name, "the revision", follows(f"{name}-web", "4"))
+        reference = {"secretKeyRef": {"name": f"{name}-env", "key": "TOKEN"}}
+        wanted = [{"name": "DEBUG", "value": "1"}, {"name": "TOKEN", "valueFrom": reference}]
+        variables = container(served.must_get("deployment", f"{name}-pub"))["env"]
+        assert [item for item in variables if item in wanted] == wanted
+        told = f"Secret {name}-env is now used by the environment"
+        wait_until(
+            "the Event of the last roll",
+            lambda: any(message.startswith(told) for _, message in served.events(name)),
+            seconds=SECONDS,
+            state=lambda: str(served.events(name)),
+        )
 
     def test_following_workers_is_refused(self, served: Cluster, name: str) -> None:
         served.apply(publisher(name, workloadRef={"name": f"{name}-sub"}), subscription(name))
         served.wait_condition("obpub", name, "Ready", "False", "WorkloadRefused")
         assert served.get("deployment", f"{name}-pub") is None
+
+
+def follows(workload: str, revision: str) -> Callable[[dict[str, Any]], bool]:
+    """Whether the status says that this revision of a Deployment is followed."""
+    followed = {"name": workload, "revision": revision}
+    return lambda found: found.get("status", {}).get("workload") == followed
