@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.conf import settings as django_settings
 from django.db import models
 
 if TYPE_CHECKING:
@@ -61,15 +60,19 @@ def _as_it_is(field: Field[Any, Any], connection: BaseDatabaseWrapper, kind: typ
         value = row.__dict__[name]
         if value is None or type(value) is kind:
             return value
+        if kind is int and isinstance(value, int):
+            return int(value)  # One of Django's choices.
         return field.get_db_prep_save(value, connection)
 
     return write
 
 
 def _moment(field: models.DateTimeField[Any, Any], connection: BaseDatabaseWrapper) -> Write:
+    name, is_set_now = field.attname, field.auto_now or field.auto_now_add
+
     def write(row: Model) -> Any:
-        value = field.pre_save(row, add=True)
-        if value is None or (type(value) is datetime and value.tzinfo is not None and django_settings.USE_TZ):
+        value = field.pre_save(row, add=True) if is_set_now else row.__dict__[name]
+        if value is None or (type(value) is datetime and value.tzinfo is not None):
             return value
         return field.get_db_prep_save(value, connection)
 

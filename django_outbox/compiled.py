@@ -8,14 +8,11 @@ use this.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.db import connections, transaction
 from django.db.models import Manager, Model, QuerySet, sql
-from django.db.models.base import ModelState
 from django.db.models.signals import post_init, post_save, pre_init, pre_save
 
 from django_outbox.columns import writer_of
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
     from django.db.models import Field
 
     from django_outbox.columns import Write
-
-_PLAIN = frozenset({str, int, float, bool, dict, list, type(None), datetime, UUID, ModelState})
 
 
 def has_plain_queries(model: type[Model]) -> bool:
@@ -87,10 +82,12 @@ class Insertion:
 
     def has_expression(self, row: Model) -> bool:
         """Tell whether a value is to be worked out by the database."""
-        values = row.__dict__.values()
-        return not {type(value) for value in values} <= _PLAIN and any(
-            hasattr(value, "resolve_expression") for value in values
-        )
+        return any(map(_is_expression, {type(value) for value in row.__dict__.values()}))
+
+
+@lru_cache(maxsize=256)
+def _is_expression(kind: type[Any]) -> bool:
+    return hasattr(kind, "resolve_expression")
 
 
 @lru_cache(maxsize=64)

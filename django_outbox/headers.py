@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from django_outbox import correlation, settings, tracing
+from django_outbox.ids import uuid4
 from django_outbox.tracecontext import without_malformed
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def generate_headers(message: Published) -> dict[str, Any]:
         "dop-msg-destination": message.destination,
         "dop-msg-type": type(message).__name__,
         "dop-msg-sent-time": timezone.now(),
-        "dop-correlation-id": correlation.current() or uuid.uuid4(),
+        "dop-correlation-id": correlation.current() or uuid4(),
     }
 
 

@@ -6,9 +6,15 @@ Random ids scatter over an index; these append to it. Called by the models as th
 from __future__ import annotations
 
 import os
+import random
 import threading
 import time
 import uuid
+
+# Nobody may guess its numbers from a seed of the project's, nor share them with a process that was forked off.
+_random = random.Random(os.urandom(32))  # noqa: S311
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _random.seed(os.urandom(32)))
 
 _lock = threading.Lock()
 _last_tick = 0
@@ -25,6 +31,10 @@ def uuid7() -> uuid.UUID:
     tick = milliseconds << 12 | (rest << 12) // 1_000_000
     with _lock:
         tick = _last_tick = max(tick, _last_tick + 1)
-    random = int.from_bytes(os.urandom(8), "big") & (1 << 62) - 1
-    value = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | random
+    value = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | _random.getrandbits(62)
     return uuid.UUID(int=value)
+
+
+def uuid4() -> uuid.UUID:
+    """Return a random id for what is no secret, without asking the kernel each time."""
+    return uuid.UUID(int=_random.getrandbits(128), version=4)

@@ -35,6 +35,7 @@ MAX_KEY = 255
 # How json.dumps writes NUL, and surrogates of which a pair would have to be looked at.
 _SUSPICIOUS = re.compile(r"\\u(?:0000|d[89a-f])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NAMES = frozenset({str, type(None)})
 _NAME_TYPES = str | int | float | bool | None
 _SHOWN = 60
 
@@ -71,6 +72,13 @@ def check_headers(headers: Any) -> None:
 
 def check_destination(destination: Any, version: Any = None) -> None:
     """Raise ``InvalidMessage`` for a destination, or a version of it, that cannot be stored or put in a frame."""
+    if type(destination) is str and type(version) in _NAMES:
+        _check_name(destination, version)  # Most messages go where others went.
+    else:
+        _check_destination(destination, version)
+
+
+def _check_destination(destination: Any, version: Any) -> None:
     whole = f"{destination}.{version}" if version and isinstance(destination, str) else destination
     if version is not None:
         _check_text("version", str(version), MAX_VERSION)
@@ -79,12 +87,17 @@ def check_destination(destination: Any, version: Any = None) -> None:
         raise InvalidMessage("The destination is empty. Give one such as /topic/order.placed.")
 
 
+_check_name = lru_cache(maxsize=256)(_check_destination)
+
+
 def check_key(key: Any) -> str | None:
     """Return a key as it is stored, None for an empty one. Raises ``InvalidMessage`` for one that does not fit.
 
     Cut off by the database, it would be another key.
     """
-    text = "" if key is None else str(key)
+    if key is None:
+        return None
+    text = str(key)
     _check_text("key", text, MAX_KEY)
     return text or None
 
