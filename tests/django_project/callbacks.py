@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from django.db import DatabaseError, OperationalError, connection, transaction
 
 from django_outbox import Reject, RetryLater, batch_callback
+from django_outbox.models import Published
 from tests.django_project.events.models import Effect
 
 if TYPE_CHECKING:
@@ -118,6 +119,15 @@ def spoils_the_transaction(payload: Payload) -> None:
     if _key(payload).startswith("bad"):
         with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
             cursor.execute("SELECT 1 / 0")
+
+
+def publishes_many(payload: Payload) -> None:
+    """Write events of its own, without a transaction of its own; fail for keys that begin with "bad"."""
+    key = _key(payload)
+    Published.objects.bulk_create(Published(destination="/topic/many", body={"key": key}) for _ in range(60))
+    if key.startswith("bad"):
+        raise ValueError(f"cannot handle {key}")
+    payload.save()
 
 
 def notes_connection(payload: Payload) -> None:

@@ -59,6 +59,19 @@ def test_a_callback_that_spoils_the_shared_transaction_costs_the_others_nothing(
     assert broker.depth(f"DLQ.{queue}") == 0
 
 
+def test_what_a_failed_callback_copied_into_the_outbox_is_undone(
+    subscribers: Subscribers, broker: Broker, database: Database, queue: str
+) -> None:
+    keys = [f"{'bad-' if number == 9 else ''}{queue}-{number}" for number in range(20)]
+    _fill(subscribers, broker, queue, keys)
+    subscriber = subscribers.start("publishes_many", f"/topic/{queue}", *GROUP).wait_ready()
+    subscriber.wait_for("the good ones", lambda: _settled(subscriber, queue, "ack") == 19)
+    broker.wait_for_depth(f"DLQ.{queue}", 1, subscriber)
+    assert subscriber.stop() == 0
+    written = "SELECT body ->> 'key', count(*) FROM published WHERE body ->> 'key' LIKE %s GROUP BY 1"
+    assert sorted(database.rows(written, f"%{queue}-%")) == sorted((key, 60) for key in keys if key != keys[9])
+
+
 @pytest.mark.parametrize("where", ["within", "after"])
 def test_a_group_whose_subscriber_is_killed_takes_effect_once(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str, where: str
