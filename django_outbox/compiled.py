@@ -82,7 +82,8 @@ class Insertion:
 
     def has_expression(self, row: Model) -> bool:
         """Tell whether a value is to be worked out by the database."""
-        return any(map(_is_expression, {type(value) for value in row.__dict__.values()}))
+        kinds: set[Any] = {type(value) for value in row.__dict__.values()}
+        return any(map(_is_expression, kinds))
 
 
 @lru_cache(maxsize=256)

@@ -76,7 +76,8 @@ def new_row(consumer: str, identity: str | None, body: Any, headers: Mapping[str
     values: dict[str, Any] = {"msg_id": identity, "body": kept, "headers": dict(headers)}
     if settings.INBOX_PER_QUEUE and _has_consumer(model):
         values["consumer"] = consumer
-    return model(**values)
+    in_order = compiled.positional(model, values) if model.__init__ is Model.__init__ else None
+    return model(**values) if in_order is None else model(*in_order)
 
 
 def seen(consumer: str, identity: str | None) -> bool:

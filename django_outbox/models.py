@@ -112,7 +112,8 @@ class Published(models.Model):
         ]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        values = None if args else compiled.positional(type(self), kwargs)
+        is_plain = not args and super().__init__.__func__ is models.Model.__init__  # type: ignore[attr-defined]
+        values = compiled.positional(type(self), kwargs) if is_plain else None
         if values is None:
             super().__init__(*args, **kwargs)
         else:
