@@ -95,6 +95,8 @@ def dotted(path: Path) -> str:
 
 def _walk(path: Path, wanted: Any, live: Any, *, both: bool) -> Iterator[Difference]:
     """Yield what differs; `both`: also what only `live` has."""
+    if wanted == live:
+        return
     if _are(Mapping, wanted, live, both=both):
         yield from _walk_mapping(path, wanted or {}, live or {}, both=both)
     elif _are(list, wanted, live, both=both) and (key := _item_key([*(wanted or []), *(live or [])])):

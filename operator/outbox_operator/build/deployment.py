@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 from outbox_operator.build.child import child
+from outbox_operator.build.copies import copied
 from outbox_operator.build.labels import selector_labels
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def deployment(resource: Resource, template: Mapping[str, Any], replicas: int | 
         "minReadySeconds": worker.min_ready_seconds,
         "progressDeadlineSeconds": worker.progress_deadline_seconds,
         "revisionHistoryLimit": worker.revision_history_limit,
-        "template": copy.deepcopy(dict(template)),
+        "template": copied(dict(template)),
     }
     return child(resource, "apps/v1", "Deployment", spec)
 

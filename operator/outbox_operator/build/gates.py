@@ -6,10 +6,10 @@ not ended well, the pod is not ready, so a rolling update keeps the old workers.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from outbox_operator.api.worker import PREFLIGHT_CHECKS
+from outbox_operator.build.copies import copied
 from outbox_operator.build.merge import merge_named
 from outbox_operator.build.names import AWAIT_MIGRATIONS, PREFLIGHT
 
@@ -68,7 +68,7 @@ def _gates(resource: Resource, worker: Mapping[str, Any]) -> list[dict[str, Any]
 def _gate(name: str, resource: Resource, worker: Mapping[str, Any], arguments: list[str]) -> dict[str, Any]:
     return {
         "name": name,
-        **{field: copy.deepcopy(worker[field]) for field in _OF_WORKER if field in worker},
+        **{field: copied(worker[field]) for field in _OF_WORKER if field in worker},
         "command": list(resource.worker.command),
         "args": ["outbox", *arguments, "--termination-log", TERMINATION_LOG],
         # Should Django itself not start, the end of the log says why.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+from outbox_operator.build.copies import copied
 
 _LIST_KEYS: Final[Mapping[str, str]] = {
     "containers": "name",
@@ -20,7 +21,7 @@ _LIST_KEYS: Final[Mapping[str, str]] = {
 
 def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
     """Return a new object: `base` with `overlay` merged over it."""
-    merged = copy.deepcopy(dict(base))
+    merged = copied(dict(base))
     for name, value in overlay.items():
         if value is None:
             merged.pop(name, None)
@@ -29,19 +30,19 @@ def merge(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]
         elif isinstance(value, list) and name in _LIST_KEYS:
             merged[name] = merge_named(merged.get(name, []), value, _LIST_KEYS[name])
         else:
-            merged[name] = copy.deepcopy(value)
+            merged[name] = copied(value)
     return merged
 
 
 def merge_named(base: Sequence[Any], overlay: Sequence[Any], key: str) -> list[Any]:
     """Merge two lists whose items are identified by `key`; the order of `base` stays, new items follow."""
-    merged = [copy.deepcopy(item) for item in base]
+    merged = [copied(item) for item in base]
     places = {item.get(key): place for place, item in enumerate(merged)}
     for item in overlay:
         place = places.get(item.get(key))
         if place is None:
             places[item.get(key)] = len(merged)
-            merged.append(copy.deepcopy(item))
+            merged.append(copied(item))
         else:
             merged[place] = merge(merged[place], item)
     return merged
@@ -49,6 +50,6 @@ def merge_named(base: Sequence[Any], overlay: Sequence[Any], key: str) -> list[A
 
 def merge_env(base: Sequence[Mapping[str, Any]], overlay: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Merge environments by name; an item replaces its predecessor whole: value and valueFrom exclude each other."""
-    merged = {item["name"]: copy.deepcopy(dict(item)) for item in base}
-    merged.update({item["name"]: copy.deepcopy(dict(item)) for item in overlay})
+    merged = {item["name"]: copied(dict(item)) for item in base}
+    merged.update({item["name"]: copied(dict(item)) for item in overlay})
     return list(merged.values())

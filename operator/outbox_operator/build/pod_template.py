@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
+from outbox_operator.build.copies import copied
 from outbox_operator.build.followed import NOTHING, Followed
 from outbox_operator.build.gates import with_gates
 from outbox_operator.build.labels import object_labels
@@ -44,7 +44,7 @@ def worker_container(template: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _pod_spec(resource: Resource, followed: Followed) -> dict[str, Any]:
-    worker, inherited = resource.worker, copy.deepcopy(dict(followed.pod))
+    worker, inherited = resource.worker, copied(dict(followed.pod))
     service_account = worker.service_account_name or inherited.get("serviceAccountName")
     own_secrets = [{"name": name} for name in worker.image_pull_secrets]
     spec: dict[str, Any] = {
@@ -78,7 +78,7 @@ def _pod_spec(resource: Resource, followed: Followed) -> dict[str, Any]:
 
 
 def _container(resource: Resource, followed: Followed) -> dict[str, Any]:
-    worker, inherited = resource.worker, copy.deepcopy(dict(followed.container))
+    worker, inherited = resource.worker, copied(dict(followed.container))
     container: dict[str, Any] = {
         "name": CONTAINER,
         "command": list(worker.command),
@@ -94,8 +94,8 @@ def _container(resource: Resource, followed: Followed) -> dict[str, Any]:
     optional = {
         "image": worker.image or inherited.get("image"),
         "imagePullPolicy": worker.image_pull_policy or inherited.get("imagePullPolicy"),
-        "envFrom": [*inherited.get("envFrom", []), *copy.deepcopy(list(worker.env_from))],
-        "resources": copy.deepcopy(dict(worker.resources)) if worker.resources else None,
+        "envFrom": [*inherited.get("envFrom", []), *copied(list(worker.env_from))],
+        "resources": copied(dict(worker.resources)) if worker.resources else None,
         "workingDir": inherited.get("workingDir"),
     }
     return {**container, **{name: value for name, value in optional.items() if value}}

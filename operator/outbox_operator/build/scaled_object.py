@@ -5,10 +5,10 @@ Both are applied server-side: only the fields that we decide.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from outbox_operator.build.child import SCALED_OBJECT, TRIGGER_AUTHENTICATION, child
+from outbox_operator.build.copies import copied
 from outbox_operator.build.names import CONTAINER, deployment_name
 from outbox_operator.build.triggers import trigger
 
@@ -49,7 +49,7 @@ def scaled_object(resource: Resource, autoscaling: Autoscaling, *, hold_scale_ou
     if autoscaling.idle_replicas is not None:
         spec["idleReplicaCount"] = autoscaling.idle_replicas
     if autoscaling.behavior:
-        behavior = copy.deepcopy(dict(autoscaling.behavior))
+        behavior = copied(dict(autoscaling.behavior))
         spec["advanced"] = {"horizontalPodAutoscalerConfig": {"behavior": behavior}}
     annotations = _annotations(suspended=resource.worker.suspended, hold_scale_out=hold_scale_out)
     return _without_blocking(child(resource, SCALED_OBJECT.api_version, SCALED_OBJECT.name, spec, annotations))

@@ -10,7 +10,6 @@ import aiohttp
 import pytest
 from kubernetes.aio.client.exceptions import ApiException
 
-from outbox_operator import kube
 from outbox_operator.errors import (
     ConflictError,
     DeniedError,
@@ -45,14 +44,14 @@ class Client:
         self.headers: list[dict[str, str]] = []
 
     async def param_serialize(
-        self, verb: str, url: str, *, body: Any, header_params: dict[str, str], **_: Any
-    ) -> tuple[str, str]:
-        self.bodies.append(body)
+        self, verb: str, url: str, *, header_params: dict[str, str], **_: Any
+    ) -> tuple[str, str, dict[str, str], None, list[Any]]:
         self.headers.append(header_params)
-        return verb, url
+        return verb, url, header_params, None, []
 
-    async def call_api(self, verb: str, url: str) -> Response:
+    async def call_api(self, verb: str, url: str, headers: dict[str, str], body: Any) -> Response:
         self.requests.append((verb, url))
+        self.bodies.append(body)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -127,7 +126,7 @@ async def test_no_error_of_the_client_gets_out(trouble: Exception) -> None:
 
 
 async def test_an_answer_that_never_comes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kube, "REQUEST_SECONDS", 0.01)
+    monkeypatch.setattr("outbox_operator.kube.api.REQUEST_SECONDS", 0.01)
     found, _ = api(asyncio.sleep)
     with pytest.raises(UnreachableError, match="no answer"):
         await found.get(DEPLOYMENTS, "shop", "orders-pub")

@@ -1,7 +1,7 @@
 """Speak with the API server: plain dicts over the official asynchronous client, its errors turned into ours.
 
-One connection pool for everything that `observe`, `apply`, `events`, `resync` and `leader` ask. Reading something that
-does not exist gives None; every other failure is an error of `errors`.
+One connection pool for everything that is asked. Reading something that does not exist gives None; every other failure
+is an error of `errors`.
 """
 
 from __future__ import annotations
@@ -9,121 +9,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlencode
-from urllib.request import getproxies
+from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio import config as kube_config
-from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.exceptions import ApiException
 
 from outbox_operator import metrics
-from outbox_operator.api.resource import GROUP, VERSION, Kind, Object
 from outbox_operator.build.names import FIELD_MANAGER
 from outbox_operator.errors import (
     ConflictError,
     DeniedError,
     FailedError,
     GoneError,
-    InvalidError,
-    KubeError,
     UnknownKindError,
     UnreachableError,
 )
+from outbox_operator.kube.answers import Answer, error_of
+from outbox_operator.kube.types import Type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kubernetes.aio.client.api_client import ApiClient
 
-    from outbox_operator.build.child import ChildKind
-    from outbox_operator.build.references import ConfigName
+    from outbox_operator.api.resource import Object
 
 REQUEST_SECONDS: Final = 15.0
 """Deadline of one request; a hanging connection must not hold a key longer."""
 _PAGE: Final = 500
 """Objects in one answer of a list."""
-_TOO_LARGE: Final = ("request is too large", "message larger than max")
-"""What etcd's refusals of large objects say; the API server hands them on as failures of its own."""
 _JSON: Final = "application/json"
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 _METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-
-
-@dataclass(frozen=True)
-class Type:
-    """A resource type as the API server's paths name it."""
-
-    group: str
-    version: str
-    plural: str
-
-    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """Return the path of an object, or of all of them."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        parts = [root]
-        if namespace is not None:
-            parts += ["namespaces", quote(namespace, safe="")]
-        parts.append(self.plural)
-        parts += [quote(part, safe="") for part in (name, subresource) if part is not None]
-        return "/".join(parts)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the API server said to a request that may be refused."""
-
-    status: int
-    headers: Mapping[str, str]
-    obj: Object | None
-    """None when the answer is no JSON object."""
-
-
-DEPLOYMENTS: Final = Type("apps", "v1", "deployments")
-PODS: Final = Type("", "v1", "pods")
-SECRETS: Final = Type("", "v1", "secrets")
-CONFIG_MAPS: Final = Type("", "v1", "configmaps")
-EVENTS: Final = Type("", "v1", "events")
-
-
-def type_of(kind: Kind) -> Type:
-    """Return the resource type of one of our kinds."""
-    return Type(GROUP, VERSION, kind.plural)
-
-
-def type_of_child(kind: ChildKind) -> Type:
-    """Return the resource type of a child."""
-    return Type(kind.group, kind.version, kind.plural)
-
-
-def type_of_config(name: ConfigName) -> Type:
-    """Return the resource type of a Secret or a ConfigMap."""
-    return SECRETS if name.kind == "Secret" else CONFIG_MAPS
-
-
-async def load_configuration() -> Configuration:
-    """Return how to reach the API server: the pod's ServiceAccount, else the kubeconfig.
-
-    Raises:
-        KubeError: neither is there.
-    """
-    configuration = Configuration()
-    try:
-        if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
-            kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
-                client_configuration=configuration, persist_config=False
-            )
-    except (kube_config.ConfigException, OSError) as error:
-        raise KubeError(f"no way to the API server: {error}. Run in a pod, or set KUBECONFIG") from error
-    # To respect proxies of the environment, aiohttp reads ~/.netrc anew for each request, in another thread.
-    configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
-    return configuration
+_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 class Api:
@@ -163,23 +83,40 @@ class Api:
         version: str = found["metadata"]["resourceVersion"]
         return version
 
-    async def list(self, type_: Type, namespace: str | None, selector: str = "") -> list[Object]:
-        """Return all objects of a type, of one namespace or of the cluster, page by page."""
+    async def list(
+        self, type_: Type, namespace: str | None, selector: str = "", *, metadata_only: bool = False
+    ) -> list[Object]:
+        """Return all objects of a type, of one namespace or of the cluster, page by page; on wish without content."""
         found: list[Object] = []
         query: dict[str, Any] = {"limit": _PAGE, **({"labelSelector": selector} if selector else {})}
+        form = _METADATA_LIST if metadata_only else _JSON
         while True:
-            answer = await self._request("GET", type_, type_.path(namespace), query)
+            answer = await self._request("GET", type_, type_.path(namespace), query, content_type=form)
             found += answer["items"]
             query["continue"] = answer["metadata"].get("continue")
             if not query["continue"]:
                 return found
 
     async def apply(
-        self, type_: Type, obj: Mapping[str, Any], *, dry_run: bool = False, manager: str = FIELD_MANAGER
+        self,
+        type_: Type,
+        obj: Mapping[str, Any],
+        *,
+        dry_run: bool = False,
+        manager: str = FIELD_MANAGER,
+        force: bool = True,
     ) -> Object:
-        """Apply an object server-side as a field manager, by default ours, and return the result."""
+        """Apply an object server-side as a field manager, by default ours, and return the result.
+
+        Raises:
+            ConflictError: without `force`: somebody else has set one of its fields to something else.
+        """
         metadata = obj["metadata"]
-        query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
+        query = {
+            "fieldManager": manager,
+            **({"force": "true"} if force else {}),
+            **({"dryRun": "All"} if dry_run else {}),
+        }
         path = type_.path(metadata["namespace"], metadata["name"])
         try:
             return await self._request("PATCH", type_, path, query, body=obj, content_type=_APPLY)
@@ -271,7 +208,7 @@ class Api:
         finally:
             metrics.API_REQUESTS.labels(verb, type_.plural, code).inc()
         if status >= 400:
-            raise _error(f"{verb} {path}", status, text, headers)
+            raise error_of(f"{verb} {path}", status, text, headers)
         answer: Object = json.loads(text)
         return answer
 
@@ -280,41 +217,8 @@ class Api:
     ) -> tuple[int, str, Mapping[str, str]]:
         # Who sends nothing says by its type which form of the object is wanted.
         headers = {"Accept": _JSON if body else content_type, "Content-Type": content_type}
-        request = await self.client.param_serialize(
-            verb, url, header_params=headers, body=body, auth_settings=["BearerToken"]
-        )
-        response = await self.client.call_api(*request)
+        # The body is no part of this: the client would walk through all of it to turn models into what it is already.
+        request = await self.client.param_serialize(verb, url, header_params=headers, auth_settings=["BearerToken"])
+        response = await self.client.call_api(*request[:3], body)
         data: bytes = await response.read()  # type: ignore[no-untyped-call]
         return response.status, data.decode(), response.headers
-
-
-def _error(what: str, status: int, text: str, headers: Mapping[str, str]) -> KubeError:
-    said = _message(text)
-    if status in (401, 403):
-        return DeniedError(f"{what}: {said}")
-    if status == 404:
-        return (GoneError if _names_an_object(text) else UnknownKindError)(f"{what}: {said}")
-    if status == 409:
-        return ConflictError(f"{what}: {said}")
-    if status == 500:
-        too_large = any(words in said for words in _TOO_LARGE)
-        return InvalidError(f"{said}. It is too large to be stored") if too_large else FailedError(f"{what}: {said}")
-    if status == 429 or status > 500:
-        after = headers.get("Retry-After", "")
-        return UnreachableError(f"{what}: {status} {said}", float(after) if after.isdigit() else None)
-    return InvalidError(said)
-
-
-def _names_an_object(text: str) -> bool:
-    """Tell whether a 404 is about an object; one about its kind names none, or is no Status at all."""
-    try:
-        return bool(json.loads(text)["details"]["name"])
-    except (ValueError, KeyError, TypeError):
-        return False
-
-
-def _message(text: str) -> str:
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, KeyError, TypeError):
-        return text[:500] or "no message"
