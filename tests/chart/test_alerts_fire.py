@@ -168,6 +168,25 @@ def test_a_resource_that_somebody_suspended_is_no_alert(prometheus: Prometheus) 
     assert not prometheus.difference("OutboxResourceNotReady", resumed, "20m", expected)
 
 
+def test_autoscaling_that_does_not_work_for_a_quarter_of_an_hour_is_a_warning(prometheus: Prometheus) -> None:
+    series = {CONDITION % ("AutoscalingReady", "False"): "1+0x40", CONDITION % ("Ready", "True"): "1+0x40"}
+    assert not prometheus.difference("OutboxAutoscalingNotReady", series, "10m", [])
+    expected = fires(RESOURCE, "warning", "The workers of Publisher shop/orders are not scaled by the backlog")
+    assert not prometheus.difference("OutboxAutoscalingNotReady", series, "20m", expected)
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        {CONDITION % ("AutoscalingReady", "Unknown"): "1+0x40", CONDITION % ("AutoscalingReady", "False"): "0+0x40"},
+        {CONDITION % ("AutoscalingReady", "False"): "1+0x40", CONDITION % ("Suspended", "True"): "1+0x40"},
+    ],
+    ids=["none configured", "suspended"],
+)
+def test_autoscaling_that_nobody_wants_is_no_alert(prometheus: Prometheus, series: dict[str, str]) -> None:
+    assert not prometheus.difference("OutboxAutoscalingNotReady", series, "20m", [])
+
+
 def test_an_operator_that_is_not_there_is_critical(prometheus: Prometheus) -> None:
     elsewhere = {'outbox_operator_build_info{namespace="other"}': "1+0x40"}
     assert not prometheus.difference("OutboxOperatorDown", elsewhere, "5m", [])
