@@ -121,9 +121,26 @@ def _of_ready(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Ite
     old, new = (condition_of(status, api_conditions.READY) for status in (before, after))
     if new is None or new["reason"] in _QUIET:
         return
+    if new["reason"] == api_conditions.WORKERS_AVAILABLE:
+        yield from _of_available(before, after, new)
+        return
     if old is not None and (old["status"], old["reason"]) == (new["status"], new["reason"]) and not _other(old, new):
         return
     yield Event("Normal" if new["status"] == "True" else "Warning", new["reason"], new["message"])
+
+
+def _of_available(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[Event]:
+    """Tell that workers are available again once they have all been replaced; that they never ceased to be is no news."""
+    progress = condition_of(after, api_conditions.PROGRESSING) or {}
+    if progress.get("status") == "True":
+        return
+    old, roll = (condition_of(before, type_) or {} for type_ in (api_conditions.READY, api_conditions.PROGRESSING))
+    known = (old.get("status"), old.get("reason")) == (new["status"], new["reason"])
+    ended = roll.get("status") == "True"
+    if not known or (ended and new["lastTransitionTime"] >= roll["lastTransitionTime"]):
+        yield Event("Normal", new["reason"], new["message"])
 
 
 def _of_autoscaling(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Iterator[Event]:

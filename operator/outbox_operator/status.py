@@ -124,7 +124,8 @@ def ready(resource: Resource, plan: Plan, outcome: Outcome) -> Condition:
     problem = problem or children_problem(plan, outcome)
     if problem is not None:
         return Condition(api.READY, "False", problem.reason, problem.message + _still_running(counts))
-    if _is_observed(outcome.deployment) and counts.available >= plan.desired_replicas:
+    # While a new spec has not been seen yet, the workers of the last one are what is there, and they go on.
+    if _was_observed(outcome.deployment) and counts.available >= plan.desired_replicas:
         return Condition(api.READY, "True", api.WORKERS_AVAILABLE, f"{_workers(counts.available)} available.")
     reason, rest = (
         (api.RECONCILIATION_PAUSED, "reconciling is paused")
@@ -221,7 +222,7 @@ def children_problem(plan: Plan, outcome: Outcome) -> Problem | None:
 
 def needs_pods(deployment: Mapping[str, Any] | None) -> bool:
     """Tell whether the pods have to be looked at to know how the workers are."""
-    if deployment is None:
+    if deployment is None or not _was_observed(deployment):
         return False
     counts, wanted = _counts(deployment), deployment["spec"].get("replicas", 1)
     return not (counts.available >= wanted and counts.updated >= wanted and counts.replicas == wanted)
@@ -262,6 +263,11 @@ def _is_observed(deployment: Mapping[str, Any] | None) -> bool:
         return False
     seen: int = deployment.get("status", {}).get("observedGeneration", 0)
     return seen >= int(deployment["metadata"].get("generation", 0))
+
+
+def _was_observed(deployment: Mapping[str, Any] | None) -> bool:
+    """Tell whether the Deployment controller has ever looked at a Deployment; before that it counts nothing."""
+    return bool((deployment or {}).get("status", {}).get("observedGeneration"))
 
 
 def _deadline_exceeded(deployment: Mapping[str, Any] | None) -> bool:

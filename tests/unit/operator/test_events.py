@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -45,6 +46,41 @@ def told(before: Any, after: Any, applied: Applied | None = None) -> list[tuple[
 )
 def test_only_transitions_are_told(before: Any, after: Any, expected: list[tuple[str, str]]) -> None:
     assert told(before, after) == expected
+
+
+def at(ready: tuple[str, str, str], progressing: tuple[str, str]) -> dict[str, Any]:
+    """Ready and Progressing, each with the second since when it is so."""
+    return {
+        "conditions": [
+            {
+                "type": "Ready",
+                "status": ready[0],
+                "reason": ready[1],
+                "message": "words.",
+                "lastTransitionTime": ready[2],
+            },
+            {"type": "Progressing", "status": progressing[0], "reason": "x", "lastTransitionTime": progressing[1]},
+        ]
+    }
+
+
+YES, NO = ("True", api.WORKERS_AVAILABLE), ("False", api.CRASH_LOOPING)
+
+
+@pytest.mark.parametrize(
+    ("story", "expected"),
+    [
+        ([at((*YES, "1"), ("False", "1")), at((*YES, "1"), ("True", "5")), at((*YES, "1"), ("False", "9"))], 0),
+        ([at((*NO, "1"), ("True", "1")), at((*YES, "5"), ("True", "1")), at((*YES, "5"), ("False", "9"))], 1),
+        ([at((*NO, "1"), ("True", "1")), at((*YES, "5"), ("False", "5")), at((*YES, "5"), ("False", "5"))], 1),
+    ],
+    ids=["never ceased to be available", "available before the roll is done", "available as the roll is done"],
+)
+def test_available_workers_are_told_once_a_roll_is_done_and_only_if_they_were_not_before(
+    story: list[dict[str, Any]], expected: int
+) -> None:
+    events = [event for before, after in pairwise(story) for event in told(before, after)]
+    assert events == [("Normal", "WorkersAvailable")] * expected
 
 
 def test_another_missing_secret_is_told_again() -> None:

@@ -82,7 +82,7 @@ def test_a_roll_that_fails_is_not_ready_and_says_that_the_old_workers_go_on() ->
     assert ready["message"].endswith("2 workers that were started before go on.")
 
 
-def test_counts_of_an_older_spec_are_not_believed() -> None:
+def test_counts_that_no_controller_has_made_are_not_believed() -> None:
     planned = plan(publisher(), Observed())
     assert planned.deployment is not None
     deployment = applied(planned.deployment, replicas=1, updated=1, ready=1, available=1)
@@ -92,6 +92,16 @@ def test_counts_of_an_older_spec_are_not_believed() -> None:
     assert ready is not None
     assert ready["status"] == "False"
     assert not is_settled(planned, outcome)
+
+
+def test_workers_that_go_on_while_a_roll_begins_stay_ready() -> None:
+    planned = plan(publisher(replicas=2), Observed())
+    assert planned.deployment is not None
+    deployment = applied(planned.deployment, **ALL_WELL)
+    deployment["metadata"]["generation"] = 2
+    found = status(publisher(replicas=2), planned, Outcome(deployment, NOW))
+    by_type = {item["type"]: item["status"] for item in found["conditions"]}
+    assert (by_type["Ready"], by_type["Progressing"]) == ("True", "True")
 
 
 def test_suspended_and_stopped() -> None:
