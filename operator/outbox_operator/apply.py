@@ -12,7 +12,7 @@ from outbox_operator.api.conditions import INVALID_SPEC, Problem
 from outbox_operator.api.resource import GROUP, VERSION, Identity, Key, Object
 from outbox_operator.build.names import HANDOVER_MANAGER, SPEC_HASH_ANNOTATION
 from outbox_operator.diff import differences, explain_roll, first_difference, in_words
-from outbox_operator.errors import InvalidError
+from outbox_operator.errors import ConflictError, InvalidError
 from outbox_operator.kube import DEPLOYMENTS, Api, Type, type_of, type_of_child
 from outbox_operator.scaling import holds_replicas
 
@@ -58,6 +58,57 @@ class Applied:
         return self.changed or any(child.changed for child in self.children)
 
 
+def changes(plan: Plan, live: Object | None) -> bool:
+    """Tell whether carrying a plan out may change what is there, or something is in its way. Asks nobody."""
+    if plan.conflict is not None or any(_changes_child(child) for child in plan.children):
+        return True
+    wanted = plan.deployment
+    if wanted is None:
+        return plan.scale_to is not None
+    if live is None or ("replicas" not in wanted["spec"] and holds_replicas(live)):
+        return True
+    return first_difference(wanted, live) is not None
+
+
+def adds(plan: Plan, live: Object | None) -> bool:
+    """Tell whether carrying a plan out makes an object beside the Deployment that is there."""
+    return live is not None and any(child.wanted is not None and child.live is None for child in _possible(plan))
+
+
+def untouched(plan: Plan, live: Object | None) -> Applied:
+    """Return the outcome of a plan that is not due."""
+    wanted = [(child, child.wanted) for child in _possible(plan) if child.wanted is not None]
+    children = (AppliedChild(child.kind, obj["metadata"]["name"], child.live) for child, obj in wanted)
+    return Applied(live, children=tuple(children))
+
+
+def _changes_child(child: Child) -> bool:
+    if child.removable or child.conflict is not None:
+        return True
+    if child.wanted is None or child.live is None or not child.served:
+        return False
+    return first_difference(child.wanted, child.live) is not None
+
+
+def _possible(plan: Plan) -> list[Child]:
+    """Return the children that the cluster knows and nothing is in the way of."""
+    return [child for child in plan.children if child.served and child.conflict is None]
+
+
+async def begin(api: Api, plan: Plan) -> Object | None:
+    """Make a Deployment of which nothing is known to exist; None: there is something, or it is refused.
+
+    Nothing of somebody else's is taken over: without force, the API server refuses to change what others have set, and
+    the selector of a Deployment that is not ours always is.
+    """
+    if plan.deployment is None:
+        return None
+    try:
+        return await api.apply(DEPLOYMENTS, plan.deployment, force=False)
+    except (ConflictError, InvalidError):
+        return None
+
+
 async def apply_plan(api: Api, plan: Plan, live: Object | None) -> Applied:
     """Make the Deployment and its siblings what the plan says; nothing is sent for what already is.
 
@@ -76,7 +127,8 @@ async def _apply_deployment(api: Api, plan: Plan, live: Object | None) -> Applie
         return await _scale(api, plan, live)
     try:
         if live is None:
-            return Applied(await api.apply(DEPLOYMENTS, plan.deployment), created=True, changed=True)
+            made = await api.apply(DEPLOYMENTS, plan.deployment, force=False)
+            return Applied(made, created=True, changed=True)
         return await _update(api, plan.deployment, live)
     except InvalidError as error:
         message = f"The API server refuses the Deployment: {error}. Correct the spec, mostly its template."
@@ -116,7 +168,7 @@ async def _apply_child(api: Api, child: Child, applied: Applied) -> AppliedChild
         if live is None:
             if applied.deployment is None:
                 return None
-            return replace(done, live=await api.apply(type_, wanted), created=True, changed=True)
+            return replace(done, live=await api.apply(type_, wanted, force=False), created=True, changed=True)
         result = await _outcome(api, type_, wanted, live)
         if result is None:
             return done
@@ -160,13 +212,13 @@ async def _scale(api: Api, plan: Plan, live: Object | None) -> Applied:
     return Applied(await api.patch(DEPLOYMENTS, patch), changed=True)
 
 
-async def write_status(api: Api, subject: Identity, status: Object, present: Object | None) -> bool:
-    """Write the status if it differs from the present one; tell whether it did."""
+async def write_status(api: Api, subject: Identity, status: Object, present: Object | None) -> Object | None:
+    """Write the status if it differs from the present one; return the resource as it is then."""
     if status == present:
-        return False
+        return None
     removed = {name: None for name in (present or {}) if name not in status}
-    await api.patch(type_of(subject.key.kind), _patch_of(subject.key, subject.uid, {**status, **removed}), "status")
-    return True
+    patch = _patch_of(subject.key, subject.uid, {**status, **removed})
+    return await api.patch(type_of(subject.key.kind), patch, "status")
 
 
 def _patch_of(key: Key, uid: str, status: dict[str, Any]) -> Object:

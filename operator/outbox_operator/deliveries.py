@@ -13,6 +13,8 @@ from outbox_operator.ownership import controller_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from outbox_operator.mirror import Snapshot
+
 
 class WatchEvent(NamedTuple):
     """One event of a watch, reduced to what we need."""
@@ -21,6 +23,8 @@ class WatchEvent(NamedTuple):
     """Plural of the resource type."""
     deleted: bool
     obj: Mapping[str, Any]
+    snapshot: Snapshot | None = None
+    """The whole object, if it is kept."""
 
 
 class Deliveries:

@@ -132,7 +132,7 @@ def _of_ready(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Ite
 def _of_available(
     before: Mapping[str, Any] | None, after: Mapping[str, Any], new: Mapping[str, Any]
 ) -> Iterator[Event]:
-    """Tell that workers are available again once they have all been replaced; that they never ceased to be is no news."""
+    """Tell that workers are available again, once a roll is done; that they never ceased to be is no news."""
     progress = condition_of(after, api_conditions.PROGRESSING) or {}
     if progress.get("status") == "True":
         return

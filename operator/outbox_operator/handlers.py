@@ -18,16 +18,17 @@ import kopf
 
 from outbox_operator.api.marks import marks_of
 from outbox_operator.api.resource import GROUP, KINDS, VERSION, Key, Kind
-from outbox_operator.deliveries import Deliveries, Followers, WatchEvent, key_of, owner_key
+from outbox_operator.deliveries import WatchEvent, key_of, owner_key
 from outbox_operator.errors import KubeError
 from outbox_operator.kube import DEPLOYMENTS, load_configuration
+from outbox_operator.mirror import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kubernetes.aio.client.configuration import Configuration
 
-    from outbox_operator.consumers import Consumers
+    from outbox_operator.knowledge import Knowledge
 
 logger = logging.getLogger(__name__)
 
@@ -37,18 +38,18 @@ _STOP_SECONDS: Final = 3.0
 class Triggers:
     """Turns watch events into keys. Runs on the main event loop, as the queue does."""
 
-    def __init__(
-        self, deliveries: Deliveries, followers: Followers, consumers: Consumers, add: Callable[[Key], None]
-    ) -> None:
-        self._deliveries = deliveries
-        self._followers = followers
-        self._consumers = consumers
+    def __init__(self, knowledge: Knowledge, add: Callable[[Key], None]) -> None:
+        self._deliveries = knowledge.deliveries
+        self._followers = knowledge.followers
+        self._consumers = knowledge.consumers
+        self._mirror = knowledge.memory.mirror
         self._add = add
 
     def on_resource(self, kind: Kind, event: WatchEvent) -> None:
         """Handle an event of a Publisher or Subscription. Our own writes of the status bring nothing new."""
         key = key_of(kind, event.obj)
         news = self._deliveries.note(event)
+        self._show(event)
         present = None if event.deleted else event.obj
         self._followers.update(key, present)
         for concerned in self._consumers.update(key, present):
@@ -57,15 +58,27 @@ class Triggers:
             self._add(key)
 
     def on_deployment(self, event: WatchEvent) -> None:
-        """Handle an event of a Deployment: ours (also of its status: that is the workers' state) or a followed one."""
+        """Handle an event of a Deployment: ours (also of its status: that is the workers' state) or a followed one.
+
+        What a write of our own has shown already leads nowhere: the pass that wrote it has drawn its conclusions.
+        """
         news = self._deliveries.note(event)
         metadata = event.obj["metadata"]
         owner = owner_key(event.obj)
-        if owner is not None:
+        if self._show(event) and owner is not None:
             self._add(owner)
         if news:
             for key in self._followers.of(metadata["namespace"], metadata["name"]):
                 self._add(key)
+
+    def _show(self, event: WatchEvent) -> bool:
+        """Mirror an event; tell whether it shows anything that was not known."""
+        if event.snapshot is None:
+            return True
+        if event.deleted:
+            self._mirror.drop(event.snapshot.place, event.snapshot.version)
+            return True
+        return self._mirror.note(event.snapshot)
 
 
 class Watches:
@@ -146,6 +159,20 @@ class Watches:
             self._loop.call_soon_threadsafe(callback, *arguments)
 
 
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Keeps kopf from copying each object twice to learn what has changed in it; no handler of ours asks for that."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:  # noqa: ARG002
+        """Return nothing of an object."""
+        return {}
+
+    def fetch(self, *, body: Any) -> None:
+        """Remember nothing."""
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        """Write nothing."""
+
+
 def kopf_identity() -> Any:
     """Return any name: kopf has a type of its own for it, which it does not export."""
     return "outbox-operator"
@@ -155,6 +182,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     """Return kopf's settings: nothing is posted, dead connections are noticed, namespaces and CRDs are not watched."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NoDifferences()
     # Namespaces and CRDs would need rights of their own; ours are known when we start.
     settings.scanning.disabled = True
     settings.networking.request_timeout = 60
@@ -192,7 +220,7 @@ def connection_info(configuration: Configuration, authorization: str | None) -> 
 
 
 def _reduced(resource: str, event: Any) -> WatchEvent:
-    """Keep of an event only what triggers need, so that whole objects are not held while they wait."""
+    """Keep of an event what triggers need, and the rest packed, so that no whole objects are held while they wait."""
     obj = event["object"]
     metadata = obj["metadata"]
     names = ("uid", "name", "namespace", "generation", "creationTimestamp", "deletionTimestamp", "ownerReferences")
@@ -201,4 +229,4 @@ def _reduced(resource: str, event: Any) -> WatchEvent:
     spec = obj.get("spec")
     if isinstance(spec, Mapping) and resource != DEPLOYMENTS.plural:
         kept["spec"] = {name: spec[name] for name in ("workloadRef", "queue", "callback") if name in spec}
-    return WatchEvent(resource, event["type"] == "DELETED", kept)
+    return WatchEvent(resource, event["type"] == "DELETED", kept, snapshot(resource, obj))

@@ -12,15 +12,16 @@ from kubernetes.aio.client.api_client import ApiClient
 from prometheus_client import disable_created_metrics
 
 from outbox_operator import metrics
-from outbox_operator.consumers import Consumers
-from outbox_operator.deliveries import Deliveries, Followers
-from outbox_operator.dependencies import Dependencies
 from outbox_operator.handlers import Triggers, Watches
+from outbox_operator.knowledge import Knowledge
 from outbox_operator.kube import Api, load_configuration
 from outbox_operator.leader import Leader
+from outbox_operator.mirror import Mirror
+from outbox_operator.reading import Memory
 from outbox_operator.reconcile import Policy, Reconciler
 from outbox_operator.resync import Health, Resync
 from outbox_operator.server import Server
+from outbox_operator.teller import Teller
 from outbox_operator.workqueue import WorkQueue
 
 if TYPE_CHECKING:
@@ -83,14 +84,17 @@ async def _work(
     settings: Settings, api: Api, health: Health, stop: asyncio.Event, lost: asyncio.Task[None] | None
 ) -> int:
     """Watch and reconcile until stopped, or until the lead or the watches are lost."""
-    deliveries, followers, consumers, dependencies = Deliveries(), Followers(), Consumers(), Dependencies()
-    policy = Policy(consumers.rival, host_access=settings.host_access)
-    queue = WorkQueue(Reconciler(api, settings.pod_name, policy, dependencies))
-    watches = Watches(Triggers(deliveries, followers, consumers, queue.add), settings.watch_namespaces)
-    resync = Resync(api, settings.watch_namespaces, deliveries, followers, consumers, dependencies, queue.add)
+    knowledge = Knowledge(Memory(api, Mirror()))
+    policy = Policy(knowledge.consumers.rival, host_access=settings.host_access)
+    teller = Teller(api, settings.pod_name)
+    reconciler = Reconciler(knowledge.memory, teller, policy, knowledge.dependencies)
+    queue = WorkQueue(reconciler, comes_first=reconciler.is_new)
+    watches = Watches(Triggers(knowledge, queue.add), settings.watch_namespaces)
+    resync = Resync(settings.watch_namespaces, knowledge, queue.add)
     metrics.LEADER.set(1)
     health.working()
     tasks = [asyncio.create_task(queue.work(), name=f"worker-{number}") for number in range(settings.workers)]
+    tasks.append(asyncio.create_task(teller.run(), name="teller"))
     tasks.append(asyncio.create_task(resync.run(settings.resync_seconds, health, watches.start), name="resync"))
     logger.info("working on %s", ", ".join(settings.watch_namespaces) or "the whole cluster")
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -100,6 +104,7 @@ async def _work(
     if lost is None or not lost.done():
         queue.close()
         await queue.idle(_FINISH_SECONDS)
+        await teller.flush(_FINISH_SECONDS)
     # Without the lead another replica may work already: then nothing in flight is waited for.
     await _cancel([*tasks, stopping])
     await asyncio.to_thread(watches.stop)

@@ -69,6 +69,11 @@ WATCH_LAST_EVENT: Final = Gauge(
     ["resource"],
     registry=REGISTRY,
 )
+EVENTS_DROPPED: Final = Counter(
+    "outbox_operator_events_dropped_total",
+    "Events that were not posted, because too many waited or the operator ended.",
+    registry=REGISTRY,
+)
 API_REQUESTS: Final = Counter(
     "outbox_operator_api_requests_total",
     "Requests to the API server; code is none when there was no answer.",
@@ -77,8 +82,16 @@ API_REQUESTS: Final = Counter(
 )
 
 
+_shown: Final[dict[Key, list[tuple[str, str]]]] = {}
+"""What is shown of each resource: most passes change none of it."""
+
+
 def set_conditions(key: Key, conditions: list[dict[str, Any]]) -> None:
     """Show the conditions of a resource."""
+    present = [(condition["type"], condition["status"]) for condition in conditions]
+    if _shown.get(key) == present:
+        return
+    _shown[key] = present
     for condition in conditions:
         for status in _STATUSES:
             child = CONDITION.labels(key.kind.name, key.namespace, key.name, condition["type"], status)
@@ -87,6 +100,7 @@ def set_conditions(key: Key, conditions: list[dict[str, Any]]) -> None:
 
 def forget_resource(key: Key) -> None:
     """Stop showing a resource that is gone."""
+    _shown.pop(key, None)
     for condition in TYPES:
         for status in _STATUSES:
             CONDITION.remove(key.kind.name, key.namespace, key.name, condition, status)

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 from outbox_operator import metrics
 from outbox_operator.api.resource import KINDS, Key
 from outbox_operator.build.labels import OWNED_SELECTOR
-from outbox_operator.deliveries import Deliveries, Followers, key_of, owner_key
+from outbox_operator.deliveries import key_of, owner_key
 from outbox_operator.errors import KubeError
-from outbox_operator.kube import DEPLOYMENTS, Api, type_of, type_of_config
+from outbox_operator.kube import DEPLOYMENTS, type_of, type_of_config
+from outbox_operator.mirror import Place, mention, snapshot
 
 if TYPE_CHECKING:
-    from outbox_operator.consumers import Consumers
-    from outbox_operator.dependencies import Dependencies
+    from outbox_operator.knowledge import Knowledge
 
 logger = logging.getLogger(__name__)
 
@@ -83,22 +83,14 @@ class Health:
 class Resync:
     """Lists everything every `seconds` and puts on the queue what has changed unnoticed, and a share of the rest."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what the watches have told is kept in four places
-        self,
-        api: Api,
-        namespaces: tuple[str, ...],
-        deliveries: Deliveries,
-        followers: Followers,
-        consumers: Consumers,
-        dependencies: Dependencies,
-        add: Callable[[Key], None],
-    ) -> None:
-        self._api = api
+    def __init__(self, namespaces: tuple[str, ...], knowledge: Knowledge, add: Callable[[Key], None]) -> None:
+        self._api = knowledge.memory.api
         self._namespaces: tuple[str | None, ...] = namespaces or (None,)
-        self._deliveries = deliveries
-        self._followers = followers
-        self._consumers = consumers
-        self._dependencies = dependencies
+        self._memory = knowledge.memory
+        self._deliveries = knowledge.deliveries
+        self._followers = knowledge.followers
+        self._consumers = knowledge.consumers
+        self._dependencies = knowledge.dependencies
         self._add = add
         self._turn: dict[Key, int] = {}
         """The look in which it was each resource's turn last."""
@@ -125,16 +117,32 @@ class Resync:
         while True:
             try:
                 listed = await self._list()
+                others = [obj for place in self._namespaces for obj in await self._names(place)]
             except KubeError as error:
                 health.answered()
                 logger.warning("waiting until everything can be listed: %s", error)
                 await sleep(_LIST_RETRY_SECONDS)
             else:
-                # Who shares a queue with whom must be known before the first of them is started.
-                for kind in KINDS:
-                    for obj in listed[kind.plural]:
-                        self._consumers.update(key_of(kind, obj), obj)
+                self._begin(listed, others)
                 return
+
+    def _begin(self, listed: Mapping[str, list[dict[str, Any]]], others: Iterable[dict[str, Any]]) -> None:
+        """Take in what there is at first and have all of it handled; the watches, which come to it later, go on."""
+        mirror = self._memory.mirror
+        for resource, objects in listed.items():
+            for obj in objects:
+                mirror.note(snapshot(resource, obj))
+        for obj in others:
+            mirror.note(mention(DEPLOYMENTS.plural, obj))
+        mirror.complete = True
+        # Who shares a queue with whom must be known before the first of them is started.
+        keys = {key_of(kind, obj): obj for kind in KINDS for obj in listed[kind.plural]}
+        for key, obj in keys.items():
+            self._consumers.update(key, obj)
+            self._followers.update(key, obj)
+        self._turn = dict.fromkeys(keys, 0)
+        for key in keys:
+            self._add(key)
 
     async def look(self, sleep: Sleep = asyncio.sleep) -> dict[str, int]:
         """Look once; return how many objects of each type the watches have failed to deliver."""
@@ -148,6 +156,7 @@ class Resync:
         alone = keys.keys() - {owner_key(obj) for obj in listed[DEPLOYMENTS.plural]}
         gone = self._turn.keys() - keys.keys()
         for key in {*alone, *gone, *self._in_turn(keys), *_concerned(late), *await self._outdated()}:
+            self._memory.doubt(key)
             self._add(key)
         self._show(Counter((key.kind.name, key.namespace) for key in keys))
         if late:
@@ -173,8 +182,12 @@ class Resync:
 
         async def work() -> None:
             for dependency in waiting:
-                version = await self._api.version(type_of_config(dependency.config), *dependency.place)
-                found.extend(self._dependencies.outdated(dependency, version))
+                type_ = type_of_config(dependency.config)
+                version = await self._api.version(type_, *dependency.place)
+                outdated = list(self._dependencies.outdated(dependency, version))
+                if outdated:
+                    self._memory.configs.forget(Place(type_.plural, *dependency.place))
+                found.extend(outdated)
 
         await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
         return found
@@ -188,6 +201,10 @@ class Resync:
             ours = [deployment for deployment in owned if owner_key(deployment) is not None]
             listed.setdefault(DEPLOYMENTS.plural, []).extend(ours)
         return listed
+
+    async def _names(self, namespace: str | None) -> list[dict[str, Any]]:
+        """Return every Deployment, whoever's it is, without its content."""
+        return await self._api.list(DEPLOYMENTS, namespace, metadata_only=True)
 
     def _undelivered(self, listed: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
         late = {

@@ -206,7 +206,12 @@ def awaits_keda(status_: Mapping[str, Any]) -> bool:
 
 
 def was_scaled(resource: Resource, status_: Mapping[str, Any] | None) -> bool:
-    """Tell whether there may be objects of KEDA's, by the last status; where none is known, there may be."""
+    """Tell whether there may be objects of KEDA's, by the last status; where none is known, there may be.
+
+    For a resource that has never been changed, its spec has the answer already.
+    """
+    if resource.generation == 1:
+        return resource.worker.autoscaling is not None
     condition = condition_of(status_, api.AUTOSCALING_READY)
     if condition is None or condition["reason"] != api.NOT_CONFIGURED:
         return True

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -23,6 +25,8 @@ Handler = Callable[[Key], Awaitable[float | None]]
 
 BACKOFF_BASE_SECONDS: Final = 0.5
 BACKOFF_MAX_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 5.0
+"""Seconds for which keys that come first may hold up the others."""
 
 
 def backoff_seconds(failures: int, jitter: Callable[[], float] = random.random) -> float:
@@ -31,12 +35,47 @@ def backoff_seconds(failures: int, jitter: Callable[[], float] = random.random) 
     return ceiling * (0.5 + jitter() / 2)
 
 
+class Lanes:
+    """Keys in the order in which they are taken: those that come first, then the others, in their order each.
+
+    None waits for ever: an other that has waited for long is taken every second time.
+    """
+
+    def __init__(self, comes_first: Callable[[Key], bool], clock: Callable[[], float] = time.monotonic) -> None:
+        self._comes_first = comes_first
+        self._clock = clock
+        self._first: deque[Key] = deque()
+        self._others: deque[tuple[float, Key]] = deque()
+        """With the moment in which each was put here."""
+        self._number = asyncio.Semaphore(0)
+        self._other_last = False
+
+    def put(self, key: Key) -> None:
+        """Add a key."""
+        if self._comes_first(key):
+            self._first.append(key)
+        else:
+            self._others.append((self._clock(), key))
+        self._number.release()
+
+    async def get(self) -> Key:
+        """Take the next key; waits until there is one."""
+        await self._number.acquire()
+        self._other_last = self._is_other_next()
+        return self._others.popleft()[1] if self._other_last else self._first.popleft()
+
+    def _is_other_next(self) -> bool:
+        if not self._first or not self._others:
+            return not self._first
+        return not self._other_last and self._clock() - self._others[0][0] > PATIENCE_SECONDS
+
+
 class WorkQueue:
     """Keys to handle. Not thread-safe: everything happens on one event loop."""
 
-    def __init__(self, handle: Handler) -> None:
+    def __init__(self, handle: Handler, comes_first: Callable[[Key], bool] = lambda _: False) -> None:
         self._handle = handle
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._ready = Lanes(comes_first)
         self._waiting: set[Key] = set()
         """Keys in `_ready`."""
         self._busy: set[Key] = set()
@@ -69,7 +108,7 @@ class WorkQueue:
         elif key not in self._waiting:
             self._waiting.add(key)
             metrics.QUEUE_DEPTH.labels(key.kind.name).inc()
-            self._ready.put_nowait(key)
+            self._ready.put(key)
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have a key handled after a delay; an earlier timer of the same key stays."""

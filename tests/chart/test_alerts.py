@@ -81,7 +81,9 @@ def test_an_alert_can_be_switched_off(key: str) -> None:
 
 
 def test_with_all_alerts_of_a_group_off_the_group_is_gone() -> None:
-    off = {key: {"enabled": False} for key in ("OutboxResourceNotReady", "OutboxAutoscalingNotReady", "OutboxOperatorDown")}
+    off = {
+        key: {"enabled": False} for key in ("OutboxResourceNotReady", "OutboxAutoscalingNotReady", "OutboxOperatorDown")
+    }
     assert [group["name"] for group in groups({"prometheusRule": {"enabled": True, "alerts": off}})] == [
         "outbox-workers"
     ]

@@ -78,6 +78,7 @@ class Rehearsal(Api):
         *,
         dry_run: bool = True,  # noqa: ARG002
         manager: str = FIELD_MANAGER,
+        force: bool = True,
     ) -> Object:
         """Apply by dry run. What was handed over just before is not in the cluster, so it is applied along."""
         place = obj["metadata"]["namespace"], obj["metadata"]["name"]
@@ -85,7 +86,7 @@ class Rehearsal(Api):
             self._handed_over[place] = obj["spec"]["replicas"]
         elif type_ == DEPLOYMENTS and place in self._handed_over:
             obj = {**obj, "spec": {"replicas": self._handed_over[place], **obj["spec"]}}
-        return await super().apply(type_, obj, dry_run=True, manager=manager)
+        return await super().apply(type_, obj, dry_run=True, manager=manager, force=force)
 
     async def patch(self, type_: Type, obj: Mapping[str, Any], subresource: str | None = None) -> Object:  # noqa: ARG002
         """Change nothing."""

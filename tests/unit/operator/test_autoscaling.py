@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -178,7 +179,8 @@ def test_a_missing_credential_is_told_and_holds_up_no_worker() -> None:
 
 
 def test_kedas_objects_are_only_looked_for_where_there_may_be_some() -> None:
-    resource = publisher(replicas=1)
+    assert not was_scaled(publisher(replicas=1), None), "as it was created"
+    resource = replace(publisher(replicas=1), generation=3)
     assert was_scaled(resource, None)
     written = status(resource, plan(resource, Observed()), Outcome(None, NOW))
     assert not was_scaled(resource, written)

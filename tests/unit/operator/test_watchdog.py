@@ -8,12 +8,14 @@ import pytest
 
 from outbox_operator.api.resource import PUBLISHER, Key
 from outbox_operator.build.references import ConfigName
-from outbox_operator.consumers import Consumers
-from outbox_operator.deliveries import Deliveries, Followers, WatchEvent
+from outbox_operator.deliveries import Deliveries, WatchEvent
 from outbox_operator.dependencies import Dependencies
 from outbox_operator.errors import GoneError
 from outbox_operator.handlers import Triggers
+from outbox_operator.knowledge import Knowledge
 from outbox_operator.kube import DEPLOYMENTS, type_of
+from outbox_operator.mirror import Mirror
+from outbox_operator.reading import Memory
 from outbox_operator.resync import SHARE, Health, Resync
 from tests.unit.operator.objects import metadata, workload
 
@@ -42,15 +44,21 @@ class ListingApi:
     async def version(self, type_: Any, namespace: str, name: str) -> str | None:
         return self._version
 
-    async def list(self, type_: Any, namespace: str | None, selector: str = "") -> list[Any]:
+    async def list(self, type_: Any, namespace: str | None, selector: str = "", **_: Any) -> list[Any]:
         return self.objects.get(type_, [])
 
 
 def resync_of(
     api: ListingApi, deliveries: Deliveries, added: list[Key], dependencies: Dependencies | None = None
 ) -> Resync:
-    found = dependencies or Dependencies()
-    return Resync(api, (), deliveries, Followers(), Consumers(), found, added.append)  # type: ignore[arg-type]
+    return Resync((), knowledge_of(api, deliveries, dependencies), added.append)
+
+
+def knowledge_of(
+    api: ListingApi | None = None, deliveries: Deliveries | None = None, dependencies: Dependencies | None = None
+) -> Knowledge:
+    memory = Memory(api or ListingApi(), Mirror())  # type: ignore[arg-type]
+    return Knowledge(memory, deliveries or Deliveries(), dependencies=dependencies or Dependencies())
 
 
 async def no_sleep(_: float) -> None:
@@ -193,7 +201,7 @@ class Flaky(ListingApi):
         super().__init__()
         self.fails = list(fails)
 
-    async def list(self, type_: Any, namespace: str | None, selector: str = "") -> list[Any]:
+    async def list(self, type_: Any, namespace: str | None, selector: str = "", **_: Any) -> list[Any]:
         if type_ == type_of(PUBLISHER) and self.fails.pop(0):
             raise GoneError("no such type")
         return []
@@ -229,7 +237,7 @@ class TestTriggers:
 
     def triggers(self) -> tuple[Triggers, list[Key]]:
         added: list[Key] = []
-        return Triggers(Deliveries(), Followers(), Consumers(), added.append), added
+        return Triggers(knowledge_of(), added.append), added
 
     def test_a_new_generation_of_a_resource_is_looked_at_and_our_own_status_is_not(self) -> None:
         triggers, added = self.triggers()

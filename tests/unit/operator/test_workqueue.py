@@ -12,7 +12,7 @@ import pytest
 
 from outbox_operator.api.resource import PUBLISHER, Key
 from outbox_operator.errors import UnreachableError
-from outbox_operator.workqueue import WorkQueue, backoff_seconds
+from outbox_operator.workqueue import PATIENCE_SECONDS, Lanes, WorkQueue, backoff_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -167,3 +167,35 @@ async def test_a_closed_queue_finishes_what_is_in_flight_and_starts_nothing() ->
 def test_delays_double_up_to_a_minute_and_are_spread() -> None:
     assert [backoff_seconds(n, jitter=lambda: 1.0) for n in (1, 2, 3, 4, 100)] == [0.5, 1, 2, 4, 60]
     assert backoff_seconds(1, jitter=lambda: 0.0) == 0.25
+
+
+def named(name: str) -> Key:
+    return Key(PUBLISHER, "shop", name)
+
+
+async def taken(lanes: Lanes, number: int) -> str:
+    return "".join([(await lanes.get()).name for _ in range(number)])
+
+
+async def test_keys_that_come_first_are_taken_first_and_the_others_in_their_order() -> None:
+    lanes = Lanes(lambda key: key.name.isupper(), clock=lambda: 0.0)
+    for name in "aAbBc":
+        lanes.put(named(name))
+    assert await taken(lanes, 5) == "ABabc"
+
+
+async def test_a_key_that_has_waited_for_long_is_taken_every_second_time() -> None:
+    now = 0.0
+    lanes = Lanes(lambda key: key.name.isupper(), clock=lambda: now)
+    for name in "aABCbD":
+        lanes.put(named(name))
+    now = PATIENCE_SECONDS + 1
+    assert await taken(lanes, 6) == "aAbBCD"
+
+
+async def test_an_empty_queue_waits_for_the_next_key() -> None:
+    lanes = Lanes(lambda _: False)
+    waiting = asyncio.create_task(lanes.get())
+    await asyncio.sleep(0)
+    lanes.put(A)
+    assert await waiting == A

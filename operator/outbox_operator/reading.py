@@ -1,0 +1,180 @@
+"""Where a pass reads from: what the watches have shown, or the API server. `reconcile` asks for a `Reading` each time.
+
+What the watches have shown may be a moment old. So it is good for one thing: to find that nothing has to be done. As
+soon as something has, `reconcile` reads everything anew and decides again; see `Reading.remembered`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from outbox_operator.api.resource import KINDS, Key, Object
+from outbox_operator.build.child import POD_DISRUPTION_BUDGET
+from outbox_operator.build.names import deployment_name
+from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, SECRETS, Api, Type, type_of, type_of_child
+from outbox_operator.mirror import Mirror, Place, Snapshot, snapshot, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+CONFIG_SECONDS: Final = 5.0
+"""A Secret or ConfigMap that was read serves others for so long: a thousand resources may refer to one."""
+BUDGET_SECONDS: Final = 30.0
+"""A PodDisruptionBudget, which nobody watches, is believed to be as it was for so long."""
+_WATCHED: Final = frozenset({DEPLOYMENTS, *(type_of(kind) for kind in KINDS)})
+_BUDGETS: Final = type_of_child(POD_DISRUPTION_BUDGET)
+
+
+class Reader(Protocol):
+    """What `observe` needs; the API server itself is one."""
+
+    async def get(self, type_: Type, namespace: str, name: str) -> Object | None:
+        """Return an object, or None when it or its kind does not exist."""
+
+    async def get_of_known_kind(self, type_: Type, namespace: str, name: str) -> Object | None:
+        """Return an object, or None when it does not exist; an unknown kind is an error."""
+
+    async def list(self, type_: Type, namespace: str | None, selector: str = "") -> list[Object]:
+        """Return the objects that a selector finds."""
+
+
+class Briefly:
+    """Remembers objects for some seconds. Who asks while another does waits for the same answer."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._answers: dict[Place, asyncio.Task[Object | None]] = {}
+
+    async def get(self, place: Place, ask: Callable[[], Awaitable[Object | None]]) -> Object | None:
+        """Return an object; of one that does not exist nothing is remembered."""
+        answer = self._answers.get(place)
+        if answer is None or (answer.done() and _is_worthless(answer)):
+            answer = self._answers[place] = asyncio.ensure_future(self._remember(place, ask))
+        return await asyncio.shield(answer)
+
+    def forget(self, place: Place) -> None:
+        """Have the object read anew by whoever asks next."""
+        self._answers.pop(place, None)
+
+    async def _remember(self, place: Place, ask: Callable[[], Awaitable[Object | None]]) -> Object | None:
+        task = asyncio.current_task()
+
+        def expire() -> None:
+            if self._answers.get(place) is task:
+                del self._answers[place]
+
+        asyncio.get_running_loop().call_later(self._seconds, expire)
+        return await ask()
+
+
+def _is_worthless(answer: asyncio.Task[Any]) -> bool:
+    return answer.cancelled() or answer.exception() is not None or answer.result() is None
+
+
+class Memory:
+    """What is remembered between passes."""
+
+    def __init__(self, api: Api, mirror: Mirror) -> None:
+        self.api = api
+        self.mirror = mirror
+        self.configs = Briefly(CONFIG_SECONDS)
+        self._budgets: dict[Place, tuple[float, Snapshot]] = {}
+        """Until when each is believed."""
+        self._doubted: set[Key] = set()
+
+    def doubt(self, key: Key) -> None:
+        """Have the next pass over a resource believe nothing that is remembered."""
+        self._doubted.add(key)
+
+    def reading(self, key: Key) -> Reading:
+        """Return where the next pass over a resource reads from."""
+        doubted = key in self._doubted
+        self._doubted.discard(key)
+        return Reading(self, fresh=doubted)
+
+    def anew(self) -> Reading:
+        """Return where a pass reads from that believes nothing that is remembered."""
+        return Reading(self, fresh=True)
+
+    def lacks_deployment(self, key: Key) -> bool:
+        """Tell whether nothing of the name of a resource's Deployment exists, as far as the watches have shown."""
+        return self.mirror.lacks(Place(DEPLOYMENTS.plural, key.namespace, deployment_name(key)))
+
+    def wrote(self, type_: Type, obj: Object | None) -> None:
+        """Note what one of our own writes has led to."""
+        if obj is None:
+            return
+        if type_ in _WATCHED:
+            self.mirror.note(snapshot(type_.plural, obj))
+        elif type_ == _BUDGETS:
+            found = snapshot(type_.plural, obj)
+            self._budgets[found.place] = (time.monotonic() + BUDGET_SECONDS, found)
+
+    def gone(self, type_: Type, namespace: str, name: str) -> None:
+        """Note that an object was found not to exist."""
+        place = Place(type_.plural, namespace, name)
+        self.mirror.drop(place)
+        self._budgets.pop(place, None)
+
+    def forget(self, key: Key) -> None:
+        """Note that a resource is gone."""
+        self._doubted.discard(key)
+        self._budgets.pop(Place(_BUDGETS.plural, key.namespace, deployment_name(key)), None)
+
+    def budget(self, place: Place) -> Object | None:
+        """Return a PodDisruptionBudget as it was a moment ago."""
+        until, found = self._budgets.get(place, (0.0, None))
+        return unpacked(found) if found is not None and time.monotonic() < until else None
+
+
+class Reading:
+    """The reads of one pass."""
+
+    def __init__(self, memory: Memory, *, fresh: bool) -> None:
+        self._memory = memory
+        self.fresh = fresh
+        self.remembered = False
+        """Whether anything was taken from memory that may have changed since."""
+
+    async def get(self, type_: Type, namespace: str, name: str) -> Object | None:
+        """Return an object, or None when it or its kind does not exist."""
+        place = Place(type_.plural, namespace, name)
+        if type_ in (SECRETS, CONFIG_MAPS):
+            return await self._memory.configs.get(place, lambda: self._memory.api.get(type_, namespace, name))
+        if type_ not in _WATCHED:
+            return await self._memory.api.get(type_, namespace, name)
+        if not self.fresh:
+            found = self._memory.mirror.get(place)
+            if found is not None or (type_ == DEPLOYMENTS and self._memory.mirror.lacks(place)):
+                self.remembered = True
+                return found
+        found = await self._memory.api.get(type_, namespace, name)
+        if found is None:
+            self._memory.gone(type_, namespace, name)
+        else:
+            self._memory.wrote(type_, found)
+        return found
+
+    async def get_of_known_kind(self, type_: Type, namespace: str, name: str) -> Object | None:
+        """Return an object, or None when it does not exist.
+
+        Raises:
+            UnknownKindError: the API server does not know such objects.
+        """
+        if type_ == _BUDGETS and not self.fresh:
+            found = self._memory.budget(Place(type_.plural, namespace, name))
+            if found is not None:
+                self.remembered = True
+                return found
+        found = await self._memory.api.get_of_known_kind(type_, namespace, name)
+        if found is None:
+            self._memory.gone(type_, namespace, name)
+        else:
+            self._memory.wrote(type_, found)
+        return found
+
+    async def list(self, type_: Type, namespace: str | None, selector: str = "") -> list[Object]:
+        """Return the objects that a selector finds; always asked for."""
+        return await self._memory.api.list(type_, namespace, selector)
