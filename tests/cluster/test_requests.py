@@ -33,7 +33,18 @@ READY = ("Ready", "True", "WorkersAvailable")
 def operator(own: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
     """An operator that looks at everything once an hour: what it does was asked for by the watches."""
     with OperatorProcess(own, tmp_path, own.namespace, resync_seconds="3600") as process:
+        wait_listed(process)
         yield process
+
+
+def wait_listed(operator: OperatorProcess) -> None:
+    """Wait until everything has been listed: each kind once, and once more all Deployments without their content."""
+    wait_until(
+        "everything has been listed",
+        lambda: requests(operator)["GET deployments"] >= 2,
+        seconds=30,
+        state=lambda: tail(operator.log),
+    )
 
 
 def requests(operator: OperatorProcess) -> Counter[str]:

@@ -92,7 +92,9 @@ class Api:
         form = _METADATA_LIST if metadata_only else _JSON
         while True:
             answer = await self._request("GET", type_, type_.path(namespace), query, content_type=form)
-            found += answer["items"]
+            # What the items are is said once; an empty list of metadata is null.
+            named = {"apiVersion": answer.get("apiVersion"), "kind": str(answer.get("kind", "")).removesuffix("List")}
+            found += [{**named, **item} for item in answer["items"] or ()]
             query["continue"] = answer["metadata"].get("continue")
             if not query["continue"]:
                 return found

@@ -146,10 +146,20 @@ async def test_an_answer_of_a_proxy_that_is_no_json_is_told_as_it_is() -> None:
 
 
 async def test_a_long_list_is_read_page_by_page() -> None:
-    pages = [(200, {"items": [1], "metadata": {"continue": "next"}}), (200, {"items": [2], "metadata": {}})]
-    found, client = api(*pages)
-    assert await found.list(DEPLOYMENTS, None) == [1, 2]
+    named = {"apiVersion": "apps/v1", "kind": "DeploymentList"}
+    pages = [{"items": [{"n": 1}], "metadata": {"continue": "next"}}, {"items": [{"n": 2}], "metadata": {}}]
+    found, client = api(*((200, {**named, **page}) for page in pages))
+    assert await found.list(DEPLOYMENTS, None) == [
+        {"apiVersion": "apps/v1", "kind": "Deployment", "n": number} for number in (1, 2)
+    ]
     assert client.requests[1] == ("GET", "/apis/apps/v1/deployments?limit=500&continue=next")
+
+
+async def test_a_list_without_content_may_be_empty_in_two_ways() -> None:
+    found, client = api((200, {"items": None, "metadata": {}}), (200, {"items": [], "metadata": {}}))
+    assert await found.list(DEPLOYMENTS, None, metadata_only=True) == []
+    assert await found.list(DEPLOYMENTS, None, metadata_only=True) == []
+    assert "PartialObjectMetadataList" in client.headers[0]["Accept"]
 
 
 async def test_an_object_that_cannot_be_decoded_is_told_from_a_failing_server() -> None:
