@@ -95,10 +95,13 @@ class Client:
 
     async def watch_deployments(self) -> AsyncIterator[dict[str, Any]]:
         """Yield every change of the namespace's Deployments, beginning with those that are there."""
-        path = f"/apis/apps/v1/namespaces/{self._namespace}/deployments?watch=1"
+        path = f"/apis/apps/v1/namespaces/{self._namespace}/deployments?watch=1&resourceVersion=0"
         response = await self._call(path)
         async for line in response.response.content:
-            yield json.loads(line)["object"]
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                raise RuntimeError(f"the watch of Deployments ends: {event['object']}")
+            yield event["object"]
 
     async def _list(self, path: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(await self._text(path))["items"]

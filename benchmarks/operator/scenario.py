@@ -308,7 +308,8 @@ async def _until_quiet(operator: OperatorProcess) -> None:
 
     async def quiet() -> bool:
         nonlocal before
-        now = await asyncio.to_thread(operator.metric, "outbox_operator_reconciles_total")
+        names = ("outbox_operator_reconciles_total", "outbox_operator_api_requests_total")
+        now = sum([await asyncio.to_thread(operator.metric, name) for name in names])
         same, before = now == before, now
         return same
 

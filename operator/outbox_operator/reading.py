@@ -19,8 +19,8 @@ from outbox_operator.mirror import Mirror, Place, Snapshot, snapshot, unpacked
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-CONFIG_SECONDS: Final = 5.0
-"""A Secret or ConfigMap that was read serves others for so long: a thousand resources may refer to one."""
+CONFIG_SECONDS: Final = 1.0
+"""A Secret or ConfigMap that was read serves others for so long: a thousand new resources may refer to one."""
 BUDGET_SECONDS: Final = 30.0
 """A PodDisruptionBudget, which nobody watches, is believed to be as it was for so long."""
 _WATCHED: Final = frozenset({DEPLOYMENTS, *(type_of(kind) for kind in KINDS)})
@@ -142,6 +142,9 @@ class Reading:
         """Return an object, or None when it or its kind does not exist."""
         place = Place(type_.plural, namespace, name)
         if type_ in (SECRETS, CONFIG_MAPS):
+            if self.fresh:
+                self._memory.configs.forget(place)
+            self.remembered = self.remembered or not self.fresh
             return await self._memory.configs.get(place, lambda: self._memory.api.get(type_, namespace, name))
         if type_ not in _WATCHED:
             return await self._memory.api.get(type_, namespace, name)

@@ -14,43 +14,53 @@ if TYPE_CHECKING:
     from outbox_operator.events import Event
     from outbox_operator.kube import Api
 
+    _Line = asyncio.Queue[tuple[Identity, Event]]
+
 logger = logging.getLogger(__name__)
 
+LINES: Final = 4
+"""Events posted at the same time."""
 WAITING: Final = 5000
 """Events that may wait; more are dropped and counted, since the work they tell of is done all the same."""
 
 
 class Teller:
-    """Posts Events one after another, in the order in which they were told."""
+    """Posts Events, those of one resource in the order in which they were told."""
 
     def __init__(self, api: Api, instance: str, waiting: int = WAITING) -> None:
         self._api = api
         self._instance = instance
-        self._waiting: asyncio.Queue[tuple[Identity, Event]] = asyncio.Queue(waiting)
+        self._lines: list[_Line] = [asyncio.Queue(waiting // LINES) for _ in range(LINES)]
 
     def tell(self, subject: Identity, event: Event) -> None:
         """Have an Event posted, and log it at once."""
         logger.info("%s: %s: %s", subject.key, event.reason, event.message)
         try:
-            self._waiting.put_nowait((subject, event))
+            self._lines[hash(subject.key) % LINES].put_nowait((subject, event))
         except asyncio.QueueFull:
             metrics.EVENTS_DROPPED.inc()
 
     async def run(self) -> None:
         """Post until cancelled."""
-        while True:
-            subject, event = await self._waiting.get()
-            try:
-                await post(self._api, subject, event, self._instance)
-            finally:
-                self._waiting.task_done()
+        async with asyncio.TaskGroup() as group:
+            for line in self._lines:
+                group.create_task(self._post(line))
 
     async def flush(self, seconds: float) -> None:
         """Wait until everything told so far is posted; what is not in that time is dropped and counted."""
         try:
             async with asyncio.timeout(seconds):
-                await self._waiting.join()
+                for line in self._lines:
+                    await line.join()
         except TimeoutError:
-            left = self._waiting.qsize()
+            left = sum(line.qsize() for line in self._lines)
             metrics.EVENTS_DROPPED.inc(left)
             logger.warning("%d Events were not posted in time", left)
+
+    async def _post(self, line: _Line) -> None:
+        while True:
+            subject, event = await line.get()
+            try:
+                await post(self._api, subject, event, self._instance)
+            finally:
+                line.task_done()

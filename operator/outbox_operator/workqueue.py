@@ -25,8 +25,10 @@ Handler = Callable[[Key], Awaitable[float | None]]
 
 BACKOFF_BASE_SECONDS: Final = 0.5
 BACKOFF_MAX_SECONDS: Final = 60.0
-PATIENCE_SECONDS: Final = 5.0
-"""Seconds for which keys that come first may hold up the others."""
+PATIENCE_SECONDS: Final = 15.0
+"""Seconds for which keys that come first may hold up the others; then these have a share of the turns."""
+_SHARE: Final = 4
+"""Every which turn that is."""
 
 
 def backoff_seconds(failures: int, jitter: Callable[[], float] = random.random) -> float:
@@ -38,7 +40,7 @@ def backoff_seconds(failures: int, jitter: Callable[[], float] = random.random) 
 class Lanes:
     """Keys in the order in which they are taken: those that come first, then the others, in their order each.
 
-    None waits for ever: an other that has waited for long is taken every second time.
+    None waits for ever: where others have waited for long, every fourth turn is theirs.
     """
 
     def __init__(self, comes_first: Callable[[Key], bool], clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,7 +50,7 @@ class Lanes:
         self._others: deque[tuple[float, Key]] = deque()
         """With the moment in which each was put here."""
         self._number = asyncio.Semaphore(0)
-        self._other_last = False
+        self._turn = 0
 
     def put(self, key: Key) -> None:
         """Add a key."""
@@ -61,13 +63,13 @@ class Lanes:
     async def get(self) -> Key:
         """Take the next key; waits until there is one."""
         await self._number.acquire()
-        self._other_last = self._is_other_next()
-        return self._others.popleft()[1] if self._other_last else self._first.popleft()
+        self._turn += 1
+        return self._others.popleft()[1] if self._is_other_next() else self._first.popleft()
 
     def _is_other_next(self) -> bool:
         if not self._first or not self._others:
             return not self._first
-        return not self._other_last and self._clock() - self._others[0][0] > PATIENCE_SECONDS
+        return self._turn % _SHARE == 0 and self._clock() - self._others[0][0] > PATIENCE_SECONDS
 
 
 class WorkQueue:

@@ -152,6 +152,14 @@ async def test_many_passes_ask_once_for_what_they_share(type_: Type) -> None:
     assert api.asked["env"] == 2
 
 
+async def test_before_a_change_a_secret_is_read_anew_by_each_pass() -> None:
+    memory, api = memory_of(obj("env", 1))
+    await memory.reading(ORDERS).get(SECRETS, "shop", "env")
+    del api.objects["env"]
+    assert await memory.anew().get(SECRETS, "shop", "env") is None
+    assert await memory.reading(ORDERS).get(SECRETS, "shop", "env") is None
+
+
 async def test_a_secret_that_does_not_exist_is_asked_for_again_each_time() -> None:
     memory, api = memory_of()
     for _ in range(2):

@@ -9,7 +9,7 @@ from outbox_operator import metrics
 from outbox_operator.api.resource import PUBLISHER, Identity, Key
 from outbox_operator.errors import UnreachableError
 from outbox_operator.events import Event
-from outbox_operator.teller import Teller
+from outbox_operator.teller import LINES, Teller
 
 ORDERS = Identity(Key(PUBLISHER, "shop", "orders"), "u")
 
@@ -50,7 +50,7 @@ async def test_events_are_posted_in_their_order_and_a_refused_one_stops_nothing(
 
 async def test_telling_waits_for_nobody_and_what_is_too_much_is_dropped_and_counted() -> None:
     api, before = PostingApi(), dropped()
-    teller = Teller(api, "operator-1", waiting=2)  # type: ignore[arg-type]
+    teller = Teller(api, "operator-1", waiting=2 * LINES)  # type: ignore[arg-type]
     for number in range(5):
         teller.tell(ORDERS, event(f"Number{number}"))
     assert dropped() == before + 3
