@@ -84,7 +84,7 @@ def _of_resource(snapshot: Snapshot, obj: dict[str, Any]) -> Iterator[str]:
 def _against_the_plan(snapshot: Snapshot, obj: dict[str, Any]) -> Iterator[str]:
     """Compare with the product's own plan and status."""
     resource = parse(KIND_BY_NAME[obj["kind"]], obj)
-    observed = asyncio.run(observe(snapshot, resource))  # type: ignore[arg-type]
+    observed = asyncio.run(observe(snapshot, resource))
     planned = plan(resource, observed)
     live = observed.deployment
     if planned.deployment is not None:
@@ -92,7 +92,7 @@ def _against_the_plan(snapshot: Snapshot, obj: dict[str, Any]) -> Iterator[str]:
         if difference is not None:
             yield f"the Deployment is not the planned one: {difference}"
     ours = None if planned.conflict is not None else live
-    pods = asyncio.run(observe_pods(snapshot, resource, ours))  # type: ignore[arg-type]
+    pods = asyncio.run(observe_pods(snapshot, resource, ours))
     wanted = status(resource, planned, Outcome(ours, datetime.now(UTC), pods))
     present = _without_times(obj.get("status", {}))
     for field in sorted(wanted.keys() | present.keys()):
