@@ -6,6 +6,7 @@ else, so that the workers of many new resources all start before the rest is don
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -85,8 +86,8 @@ class Reconciler:
         """Resources that have been looked at, however that ended."""
         self._begun: set[Key] = set()
         """Resources whose Deployment has been made, and nothing else done."""
-        self._unsettled: set[Key] = set()
-        """Resources that are looked at again soon."""
+        self._unsettled: dict[Key, float] = {}
+        """When each resource that is looked at again soon is, on the monotonic clock."""
 
     def is_new(self, key: Key) -> bool:
         """Tell whether a resource has never been looked at."""
@@ -106,6 +107,9 @@ class Reconciler:
 
     async def _reconcile(self, key: Key) -> tuple[str, float | None]:
         self._met.add(key)
+        # Whoever looks again because no event came does not ask the watches, which may be what is silent.
+        if self._unsettled.get(key, float("inf")) <= time.monotonic():
+            self._memory.doubt(key)
         done = await self._pass(key, self._memory.reading(key))
         # What would change something has to be decided from what is, not from what was a moment ago.
         done = done or await self._pass(key, self._memory.anew())
@@ -174,10 +178,11 @@ class Reconciler:
         written = await self._report(resource.identity, told, present, wanted)
         self._begun.discard(key)
         if is_settled(planned, outcome) and not awaits_keda(wanted):
-            self._unsettled.discard(key)
+            self._unsettled.pop(key, None)
             return ("success" if written or applied.wrote else "noop"), None
-        self._unsettled.add(key)
-        return "requeue", max(self._look_again(wanted), len(self._unsettled) / _LOOKS_PER_SECOND)
+        after = max(self._look_again(wanted), len(self._unsettled) / _LOOKS_PER_SECOND)
+        self._unsettled[key] = time.monotonic() + after
+        return "requeue", after
 
     def _violations(self, key: Key, obj: Object) -> list[Violation]:
         """Return which rules a resource breaks: one stored before the schema knew them, or past validation."""
@@ -244,9 +249,9 @@ class Reconciler:
         return next(delay for limit, delay in _LOOK_AGAIN if lasted < limit)
 
     def _forget(self, key: Key) -> None:
-        for known in (self._known, self._sound, self._refused):
+        for known in (self._known, self._sound, self._refused, self._unsettled):
             known.pop(key, None)
-        for marked in (self._met, self._begun, self._unsettled):
+        for marked in (self._met, self._begun):
             marked.discard(key)
         self._memory.forget(key)
         self._dependencies.note(key, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from typing import Any
 
 import pytest
@@ -131,6 +132,24 @@ async def test_a_resource_of_which_all_is_as_it_should_be_costs_no_request() -> 
     stage.asked()
     await stage.handle(stage.keys[0])
     assert stage.asked() == []
+
+
+async def test_a_look_that_is_due_although_no_event_came_asks_the_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage("a")
+    await stage.handle(stage.keys[0])
+    stage.asked()
+    later = time.monotonic() + 3600
+    monkeypatch.setattr("outbox_operator.reconcile.time.monotonic", lambda: later)
+    unseen = stage.api.objects["deployments", "a-pub"]
+    stage.api.put(DEPLOYMENTS, {**unseen, "status": {"observedGeneration": 1, "replicas": 2}})
+    monkeypatch.setattr("outbox_operator.reconcile.observe_pods", no_pods)
+    await stage.handle(stage.keys[0])
+    assert stage.asked()[-1] == "patch publishers a status"
+    assert stage.api.objects["publishers", "a"]["status"]["replicas"] == 2
+
+
+async def no_pods(*_: Any) -> tuple[()]:
+    return ()
 
 
 async def test_an_edit_is_put_back_after_everything_was_read_anew() -> None:
