@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from kubernetes.aio.client.exceptions import ApiException
 
+from outbox_operator.build.child import SCALED_OBJECT
 from outbox_operator.errors import (
     ConflictError,
     DeniedError,
@@ -20,7 +21,8 @@ from outbox_operator.errors import (
     UnknownKindError,
     UnreachableError,
 )
-from outbox_operator.kube import DEPLOYMENTS, SECRETS, Api, Type
+from outbox_operator.kube import DEPLOYMENTS, SECRETS, Api, Type, type_of_child
+from outbox_operator.preview.online import Rehearsal
 
 DEPLOYMENT = {"metadata": {"namespace": "shop", "name": "orders-pub"}}
 
@@ -205,3 +207,17 @@ async def test_the_version_of_an_object_is_asked_for_without_its_content() -> No
     assert await found.version(SECRETS, "shop", "env") == "7"
     assert await found.version(SECRETS, "shop", "env") is None
     assert "PartialObjectMetadata" in client.headers[0]["Accept"]
+
+
+def test_a_rehearsal_goes_on_without_what_it_may_not_read_and_notes_the_servers_words() -> None:
+    forbidden = (403, {"message": "secrets are forbidden"})
+    client = Client(forbidden, forbidden, forbidden)
+    rehearsal = Rehearsal(client)  # type: ignore[arg-type]
+    assert asyncio.run(rehearsal.get(SECRETS, "shop", "env")) == {"metadata": {"resourceVersion": ""}}
+    scaled_objects = type_of_child(SCALED_OBJECT)
+    with pytest.raises(UnknownKindError):
+        asyncio.run(rehearsal.get_of_known_kind(scaled_objects, "shop", "orders-pub"))
+    with pytest.raises(DeniedError):
+        asyncio.run(rehearsal.get(DEPLOYMENTS, "shop", "orders-pub"))
+    assert list(rehearsal.denied) == [(SECRETS, "shop", "env"), (scaled_objects, "shop", "orders-pub")]
+    assert all("secrets are forbidden" in words for words in rehearsal.denied.values())
