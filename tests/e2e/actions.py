@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPERATOR_LABELS = "app.kubernetes.io/instance=outbox"
-CLEANED_UP = "deployments,replicasets,pods"
+CLEANED_UP = "deployments,replicasets,pods,poddisruptionbudgets"
 
 
 def restore(cluster: Cluster) -> None:
@@ -154,9 +154,9 @@ def kill_broker(cluster: Cluster) -> None:
     wait_for(cluster, "RabbitMQ has restarted and is ready", lambda: _restarted(cluster, _restarts(before)))
 
 
-def leftovers(cluster: Cluster, name: str) -> list[str]:
-    """Return what is left of a subscription: its objects of every kind that was made for it."""
-    objects = cluster.objects(CLEANED_UP, f"djangooutbox.io/subscription={name}")
+def leftovers(cluster: Cluster, kind: str, name: str) -> list[str]:
+    """Return what is left of a publisher or subscription: its objects of every kind that was made for it."""
+    objects = cluster.objects(CLEANED_UP, f"djangooutbox.io/{kind}={name}")
     return [f"{found['kind']}/{found['metadata']['name']}" for found in objects]
 
 

@@ -47,11 +47,18 @@ def test_a_change_made_while_the_operator_was_down_is_carried_out_when_it_return
     assert_each_billed_once(bill_orders(shop, 10), 10)
 
 
-def test_helm_uninstall_leaves_workers_running_and_resources_deletable(shop: Cluster) -> None:
+def test_uninstalling_leaves_workers_running_and_deleting_the_resources_then_leaves_nothing(shop: Cluster) -> None:
     before = worker_ids(shop)
     shop.rig.helm("uninstall", "outbox", "--namespace", OPERATOR, "--wait", "--timeout", "2m")
     assert not shop.objects("deployments", actions.OPERATOR_LABELS, OPERATOR)
     assert_each_billed_once(bill_orders(shop, 30), 30)
     assert worker_ids(shop) == before
-    shop.kubectl("delete", "subscriptions.djangooutbox.io", traffic.SUBSCRIPTION, "-n", SHOP, "--timeout=30s")
-    wait_for(shop, "nothing left of it", lambda: not leftovers(shop, traffic.SUBSCRIPTION), seconds=150)
+    resources = (("publisher", traffic.PUBLISHER), ("subscription", traffic.SUBSCRIPTION))
+    for kind, name in resources:
+        shop.kubectl("delete", f"{kind}s.djangooutbox.io", name, "-n", SHOP, "--timeout=30s")
+    wait_for(
+        shop,
+        "nothing left of both",
+        lambda: not [left for kind, name in resources for left in leftovers(shop, kind, name)],
+        seconds=150,
+    )

@@ -42,14 +42,14 @@ def test_a_subscription_that_is_deleted_takes_everything_of_it_along(shop: Clust
     subscription = shop.get("subscriptions.djangooutbox.io", traffic.SUBSCRIPTION)
     assert subscription is not None
     assert "finalizers" not in subscription["metadata"]
-    assert leftovers(shop, traffic.SUBSCRIPTION)
+    assert leftovers(shop, "subscription", traffic.SUBSCRIPTION)
     shop.kubectl("delete", "subscriptions.djangooutbox.io", traffic.SUBSCRIPTION, "-n", SHOP, "--timeout=30s")
-    wait_for(shop, "nothing left of it", lambda: not leftovers(shop, traffic.SUBSCRIPTION), seconds=150)
+    wait_for(shop, "nothing left of it", lambda: not leftovers(shop, "subscription", traffic.SUBSCRIPTION), seconds=150)
 
 
 def test_orders_placed_while_there_is_no_subscription_wait_in_the_queue(shop: Cluster) -> None:
     shop.kubectl("delete", "subscriptions.djangooutbox.io", traffic.SUBSCRIPTION, "-n", SHOP, "--timeout=30s")
-    wait_for(shop, "nothing left of it", lambda: not leftovers(shop, traffic.SUBSCRIPTION), seconds=150)
+    wait_for(shop, "nothing left of it", lambda: not leftovers(shop, "subscription", traffic.SUBSCRIPTION), seconds=150)
     after = traffic.last_order(shop)
     traffic.place_by_command(shop, 30)
     wait_for(shop, "30 orders published", lambda: traffic.count(shop, after).published == 30)
