@@ -165,6 +165,8 @@ def _exercise(cluster: Installed, operator: Operator) -> None:
     _await(operator, "the Deployments of the workers", lambda: _deployments(cluster) == {"orders-pub", "billing-sub"})
     _await(operator, "conditions in the status", lambda: _all_have_conditions(cluster))
     _await(operator, "an Event", lambda: cluster.get("events", "-n", "shop"))
+    _start_in_vain(cluster, "billing-sub")
+    _await(operator, "a look at its pods", lambda: ("GET", "pods", "200") in operator.requests())
     cluster.api.kubectl("delete", "deployment", "orders-pub", "-n", "shop")
     _await(operator, "the Deployment again", lambda: "orders-pub" in _deployments(cluster))
     _await(operator, "a PodDisruptionBudget", lambda: cluster.get("poddisruptionbudgets", "-n", "shop"))
@@ -174,6 +176,13 @@ def _exercise(cluster: Installed, operator: Operator) -> None:
     _await(operator, "KEDA's objects", lambda: len(cluster.get(KEDA_KINDS, "-n", "shop")) == 2)
     _patch_publisher(cluster, None)
     _await(operator, "their removal", lambda: not cluster.get(KEDA_KINDS, "-n", "shop"))
+
+
+def _start_in_vain(cluster: Installed, deployment: str) -> None:
+    """Say what the Deployment controller, which does not run here, says of pods that do not become ready."""
+    status = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "unavailableReplicas": 1}
+    patch = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+    cluster.api.kubectl("patch", "deployment", deployment, "-n", "shop", *patch)
 
 
 def _patch_publisher(cluster: Installed, autoscaling: dict[str, Any] | None) -> None:
