@@ -17,11 +17,8 @@ if TYPE_CHECKING:
     from django.db.migrations.state import ProjectState
 
 
-class TakeTables(Operation):
-    """Lock tables for the rest of an atomic migration, patiently; PostgreSQL only, nothing elsewhere.
-
-    Comes first where one migration changes two tables: otherwise the first is held while the second is waited for.
-    """
+class OnTables(Operation):
+    """Does something to the tables of some models that neither changes the state nor is to be undone."""
 
     reversible = True
 
@@ -30,6 +27,18 @@ class TakeTables(Operation):
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Change nothing."""
+
+    def database_backwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        """Do nothing."""
+
+
+class TakeTables(OnTables):
+    """Lock tables for the rest of an atomic migration, patiently; PostgreSQL only, nothing elsewhere.
+
+    Comes first where one migration changes two tables: otherwise the first is held while the second is waited for.
+    """
 
     def database_forwards(
         self,
@@ -44,30 +53,17 @@ class TakeTables(Operation):
         if wanted and schema_editor.connection.vendor == "postgresql":
             patiently(schema_editor, wanted, lambda: None)
 
-    def database_backwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
-    ) -> None:
-        """Do nothing."""
-
     def describe(self) -> str:
         """Return what ``migrate`` prints."""
         return f"Wait for a moment in which nobody uses {', '.join(self.models)}"
 
 
-class UseNativeIds(Operation):
+class UseNativeIds(OnTables):
     """Give the primary keys MariaDB's own type where they are still text and Django expects otherwise.
 
     Django 4.2 made them 32 characters wide there; Django 5 writes 36 and finds none of the old ones. Changing the type
     copies the table, and writers wait that long. Rows stay readable for Django 4.2, so there is no way back to go.
     """
-
-    reversible = True
-
-    def __init__(self, *models: str) -> None:
-        self.models = models
-
-    def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Change nothing."""
 
     def database_forwards(
         self,
@@ -86,11 +82,6 @@ class UseNativeIds(Operation):
                 table, key = schema_editor.quote_name(model._meta.db_table), schema_editor.quote_name("id")
                 change = f"ALTER TABLE {table} MODIFY {key} uuid NOT NULL"
                 patiently(schema_editor, [model], partial(schema_editor.execute, change, params=None))
-
-    def database_backwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
-    ) -> None:
-        """Do nothing."""
 
     def describe(self) -> str:
         """Return what ``migrate`` prints."""

@@ -112,6 +112,13 @@ class Memory:
             found = snapshot(type_.plural, obj)
             self._budgets[found.place] = (time.monotonic() + BUDGET_SECONDS, found)
 
+    def learned(self, type_: Type, place: Place, found: Object | None) -> None:
+        """Note what the API server has answered about an object."""
+        if found is None:
+            self.gone(type_, place.namespace, place.name)
+        else:
+            self.wrote(type_, found)
+
     def gone(self, type_: Type, namespace: str, name: str) -> None:
         """Note that an object was found not to exist."""
         place = Place(type_.plural, namespace, name)
@@ -154,10 +161,7 @@ class Reading:
                 self.remembered = True
                 return found
         found = await self._memory.api.get(type_, namespace, name)
-        if found is None:
-            self._memory.gone(type_, namespace, name)
-        else:
-            self._memory.wrote(type_, found)
+        self._memory.learned(type_, place, found)
         return found
 
     async def get_of_known_kind(self, type_: Type, namespace: str, name: str) -> Object | None:
@@ -166,16 +170,14 @@ class Reading:
         Raises:
             UnknownKindError: the API server does not know such objects.
         """
+        place = Place(type_.plural, namespace, name)
         if type_ == _BUDGETS and not self.fresh:
-            found = self._memory.budget(Place(type_.plural, namespace, name))
+            found = self._memory.budget(place)
             if found is not None:
                 self.remembered = True
                 return found
         found = await self._memory.api.get_of_known_kind(type_, namespace, name)
-        if found is None:
-            self._memory.gone(type_, namespace, name)
-        else:
-            self._memory.wrote(type_, found)
+        self._memory.learned(type_, place, found)
         return found
 
     async def list(self, type_: Type, namespace: str | None, selector: str = "") -> list[Object]:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from tests.integration.library.consume.filling import fill
 
+if TYPE_CHECKING:
     from tests.integration.library.consume.subscriber import Broker, Database, Subscriber, Subscribers
 
 RECEIVED = "outbox_received_messages_total"
 COUNTS = "SELECT count(*), count(DISTINCT key) FROM events_effect WHERE key LIKE %s"
-
-
-def _fill(subscribers: Subscribers, broker: Broker, queue: str, keys: Iterable[str]) -> None:
-    """Have a queue that holds messages of these keys before anybody reads it; a message's id is its key."""
-    assert subscribers.start("saves_batch", f"/topic/{queue}").wait_ready().stop() == 0
-    for key in keys:
-        properties = {"delivery_mode": 2, "headers": {"dop-msg-id": key}}
-        broker.server.api.publish(queue, json.dumps({"key": key}), properties=properties)
 
 
 def _acknowledged(subscriber: Subscriber, queue: str) -> float | None:
@@ -29,7 +20,7 @@ def _acknowledged(subscriber: Subscriber, queue: str) -> float | None:
 def test_messages_take_effect_in_batches_and_each_is_acknowledged(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
-    _fill(subscribers, broker, queue, (f"{queue}-{number}" for number in range(100)))
+    fill(subscribers, broker, queue, (f"{queue}-{number}" for number in range(100)))
     subscriber = subscribers.start("saves_batch", f"/topic/{queue}").wait_ready()
     subscriber.wait_for("every acknowledgement", lambda: _acknowledged(subscriber, queue) == 100)
     calls = subscriber.metric("outbox_callback_duration_seconds_count", queue=queue)
@@ -48,7 +39,7 @@ def test_one_bad_message_of_a_batch_is_a_dead_letter_and_the_others_take_effect(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
     keys = [f"{'bad-' if number == 7 else ''}{queue}-{number}" for number in range(20)]
-    _fill(subscribers, broker, queue, keys)
+    fill(subscribers, broker, queue, keys)
     subscriber = subscribers.start("saves_batch", f"/topic/{queue}").wait_ready()
     subscriber.wait_for("the good ones", lambda: _acknowledged(subscriber, queue) == 19)
     broker.wait_for_depth(f"DLQ.{queue}", 1, subscriber)
@@ -64,7 +55,7 @@ def test_one_bad_message_of_a_batch_is_a_dead_letter_and_the_others_take_effect(
 def test_a_batch_whose_subscriber_is_killed_takes_effect_once(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
-    _fill(subscribers, broker, queue, (f"{queue}-{number}" for number in range(10)))
+    fill(subscribers, broker, queue, (f"{queue}-{number}" for number in range(10)))
     first = subscribers.start("batch_waits_for_gate", f"/topic/{queue}").wait_ready()
     first.wait_for("the batch to begin", lambda: first.began("batch"))
     first.kill()
@@ -79,7 +70,7 @@ def test_a_batch_whose_subscriber_is_killed_takes_effect_once(
 def test_a_batch_that_outlives_its_connection_takes_effect_once(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
-    _fill(subscribers, broker, queue, (f"{queue}-{number}" for number in range(10)))
+    fill(subscribers, broker, queue, (f"{queue}-{number}" for number in range(10)))
     subscriber = subscribers.start("batch_waits_for_gate", f"/topic/{queue}").wait_ready()
     subscriber.wait_for("the batch to begin", lambda: subscriber.began("batch"))
     broker.server.restart()

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from tests.integration.library.consume.filling import fill
 
+if TYPE_CHECKING:
     from tests.integration.library.consume.subscriber import Broker, Database, Subscriber, Subscribers
 
 RECEIVED = "outbox_received_messages_total"
 COUNTS = "SELECT count(*), count(DISTINCT key) FROM events_effect WHERE key LIKE %s"
 GROUP = ("--group", "50")
-
-
-def _fill(subscribers: Subscribers, broker: Broker, queue: str, keys: Iterable[str]) -> None:
-    """Have a queue that holds messages of these keys before anybody reads it; a message's id is its key."""
-    assert subscribers.start("save", f"/topic/{queue}").wait_ready().stop() == 0
-    for key in keys:
-        properties = {"delivery_mode": 2, "headers": {"dop-msg-id": key}}
-        broker.server.api.publish(queue, json.dumps({"key": key}), properties=properties)
 
 
 def _settled(subscriber: Subscriber, queue: str, *results: str) -> float:
@@ -33,7 +24,7 @@ def test_messages_of_a_group_take_effect_and_one_that_fails_undoes_only_its_own(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
     keys = [f"{'bad-' if number == 30 else ''}{queue}-{number}" for number in range(60)]
-    _fill(subscribers, broker, queue, keys)
+    fill(subscribers, broker, queue, keys)
     subscriber = subscribers.start("raises_on_bad", f"/topic/{queue}", *GROUP).wait_ready()
     subscriber.wait_for("the good ones", lambda: _settled(subscriber, queue, "ack") == 59)
     broker.wait_for_depth(f"DLQ.{queue}", 1, subscriber)
@@ -50,7 +41,7 @@ def test_messages_of_a_group_take_effect_and_one_that_fails_undoes_only_its_own(
 def test_a_callback_that_spoils_the_shared_transaction_costs_the_others_nothing(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
-    _fill(subscribers, broker, queue, (f"{'bad-' if number == 9 else ''}{queue}-{number}" for number in range(20)))
+    fill(subscribers, broker, queue, (f"{'bad-' if number == 9 else ''}{queue}-{number}" for number in range(20)))
     subscriber = subscribers.start("spoils_the_transaction", f"/topic/{queue}", *GROUP).wait_ready()
     subscriber.wait_for("every message", lambda: _settled(subscriber, queue, "ack") == 20)
     assert subscriber.stop() == 0
@@ -63,7 +54,7 @@ def test_what_a_failed_callback_copied_into_the_outbox_is_undone(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
     keys = [f"{'bad-' if number == 9 else ''}{queue}-{number}" for number in range(20)]
-    _fill(subscribers, broker, queue, keys)
+    fill(subscribers, broker, queue, keys)
     subscriber = subscribers.start("publishes_many", f"/topic/{queue}", *GROUP).wait_ready()
     subscriber.wait_for("the good ones", lambda: _settled(subscriber, queue, "ack") == 19)
     broker.wait_for_depth(f"DLQ.{queue}", 1, subscriber)
@@ -77,7 +68,7 @@ def test_a_group_whose_subscriber_is_killed_takes_effect_once(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str, where: str
 ) -> None:
     keys = [f"{where if number == 9 else 'plain'}-{queue}-{number}" for number in range(20)]
-    _fill(subscribers, broker, queue, keys)
+    fill(subscribers, broker, queue, keys)
     first = subscribers.start("waits_where_told", f"/topic/{queue}", *GROUP).wait_ready()
     first.wait_for("it waits amid a group", lambda: first.began(keys[9]))
     assert database.effects(keys[9]) == (where == "after")
@@ -96,7 +87,7 @@ def test_duplicates_in_groups_of_several_workers_take_effect_once(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
     keys = [f"{queue}-{number}" for number in range(60)]
-    _fill(subscribers, broker, queue, [key for key in keys for _ in range(3)])
+    fill(subscribers, broker, queue, [key for key in keys for _ in range(3)])
     subscriber = subscribers.start("save", f"/topic/{queue}", *GROUP, "--concurrency", "4").wait_ready()
     subscriber.wait_for("every message", lambda: _settled(subscriber, queue, "ack", "duplicate") == 180)
     assert _settled(subscriber, queue, "ack") == 60
