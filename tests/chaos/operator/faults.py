@@ -63,6 +63,9 @@ class Faults(Lanes):
             server.restart()
         else:
             freeze([server.pid] if server.pid else [], fault.seconds)
+        # Kubernetes' garbage collector (1.34) can go on with what it knew before and then never lets go of a resource
+        # that is deleted without its children. It is not on trial.
+        server.restart_controller_manager()
 
     def _throttle(self, fault: Fault) -> None:
         """Have the API server answer every request of the operators with 429 for a while."""
