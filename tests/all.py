@@ -1,10 +1,11 @@
 """Run every tier, side by side where they do not need each other: `make test`.
 
-The tests of the library mostly wait for servers, so there are two lanes: tier by tier in the one, what needs servers of
-its own in the other (every broker with every database, other versions). The node, its images and its tools are built
-meanwhile (minutes when nothing is cached, seconds otherwise). Each group prints pytest's own closing lines, the second
-lane when the first is through; at the very end the failed tests of all groups are named again. The exit code is 1 when
-any failed, or when docs/conformance.md does not say what the tests showed.
+Most tests wait for servers, so there are two lanes of about the same length. The first is printed as it goes: what the
+library needs, then the node. The second is printed when both are through: every broker with every database, other
+versions, then the operator with an API server of its own. The node, its images and its tools are built meanwhile
+(minutes when nothing is cached, seconds otherwise). What has to be alone comes last. Each group ends with pytest's own
+closing lines; at the very end the failed tests of all groups are named again. The exit code is 1 when any failed, or
+when docs/conformance.md does not say what the tests showed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from tests import conformance_record, versions
@@ -27,7 +28,8 @@ BUILD_DEADLINE_SECONDS = 40 * 60
 
 CONFORMANCE = "tests/integration/conformance"
 LOCAL_TIERS = ("tests/unit", "tests/contract", "tests/integration", f"--ignore={CONFORMANCE}")
-CLUSTER_TIERS = ("tests/chart", "tests/cluster", "tests/e2e")
+NODE_TIERS = ("tests/e2e",)
+CLUSTER_TIERS = ("tests/chart", "tests/cluster")
 # By itself: what it measures is what the faults do, not what a busy machine does.
 FAULT_TIERS = ("tests/chaos",)
 
@@ -40,10 +42,14 @@ def main(arguments: list[str]) -> int:
     started = time.monotonic()
     shutil.rmtree(REPORTS, ignore_errors=True)
     conformance_record.record().unlink(missing_ok=True)
-    build = _start_build()
     with ThreadPoolExecutor() as pool:
-        beside = pool.submit(_second_lane, arguments)
-        codes = [*_first_lane(build, arguments), *_told(beside.result())]
+        built = pool.submit(_build)
+        beside = pool.submit(_second_lane, built, arguments)
+        codes = [*_first_lane(built, arguments), *_told(beside.result())]
+    if not built.result():
+        print(f"The rig's build failed, so {', '.join([*NODE_TIERS, *CLUSTER_TIERS])} could not run:", flush=True)
+        print(BUILD_LOG.read_text()[-8000:], flush=True)
+        codes.append(1)
     if not arguments:  # They choose among the tests, and then cells are missing.
         codes.append(conformance.main(conformance_record.record(), ["--check"]))
     codes.append(_pytest(FAULT_TIERS, arguments))
@@ -53,23 +59,15 @@ def main(arguments: list[str]) -> int:
     return int(any(codes))
 
 
-def _first_lane(build: subprocess.Popen[bytes], arguments: list[str]) -> list[int]:
+def _first_lane(built: Future[bool], arguments: list[str]) -> list[int]:
     codes = [_pytest(LOCAL_TIERS, arguments)]
-    if _build_succeeded(build):
-        return [*codes, _pytest(CLUSTER_TIERS, arguments)]
-    print(f"The rig's build failed, so {', '.join(CLUSTER_TIERS)} could not run:", flush=True)
-    print(BUILD_LOG.read_text()[-8000:], flush=True)
-    return [*codes, 1]
+    return [*codes, _pytest(NODE_TIERS, arguments)] if built.result() else codes
 
 
-def _second_lane(arguments: list[str]) -> list[versions.Ended]:
+def _second_lane(built: Future[bool], arguments: list[str]) -> list[versions.Ended]:
     """Run what goes beside the first lane; nothing is printed, so that neither lane cuts the other's lines."""
-    report = _report((CONFORMANCE,))
-    ended = subprocess.run(
-        _command((CONFORMANCE,), arguments), cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    first = versions.Ended(ended.returncode, report, ended.stdout.decode(errors="replace"))
-    return [first, *versions.run(arguments)]
+    ended = [_unprinted((CONFORMANCE,), arguments), *versions.run(arguments)]
+    return [*ended, _unprinted(CLUSTER_TIERS, arguments)] if built.result() else ended
 
 
 def _told(runs: list[versions.Ended]) -> list[int]:
@@ -81,21 +79,17 @@ def _told(runs: list[versions.Ended]) -> list[int]:
     return [run.code for run in runs]
 
 
-def _start_build() -> subprocess.Popen[bytes]:
+def _build() -> bool:
+    """Build the node's programs and images; tells whether that worked out in time."""
     BUILD_LOG.parent.mkdir(exist_ok=True)
     print(f"Building the node's programs and images in the background: {BUILD_LOG.relative_to(ROOT)}", flush=True)
-    with BUILD_LOG.open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.rig", "build"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
-        )
-
-
-def _build_succeeded(build: subprocess.Popen[bytes]) -> bool:
-    try:
-        return build.wait(timeout=BUILD_DEADLINE_SECONDS) == 0
-    except subprocess.TimeoutExpired:
-        build.terminate()
-        return False
+    command = [sys.executable, "-m", "tests.rig", "build"]
+    with BUILD_LOG.open("wb") as log, subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as build:
+        try:
+            return build.wait(timeout=BUILD_DEADLINE_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            build.terminate()
+            return False
 
 
 def _pytest(tiers: tuple[str, ...], arguments: list[str]) -> int:
@@ -104,6 +98,14 @@ def _pytest(tiers: tuple[str, ...], arguments: list[str]) -> int:
     if ended.returncode:
         FAILED[_report(tiers)] = ended.returncode
     return ended.returncode
+
+
+def _unprinted(tiers: tuple[str, ...], arguments: list[str]) -> versions.Ended:
+    """Run pytest on `tiers` and keep what it prints."""
+    ended = subprocess.run(
+        _command(tiers, arguments), cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return versions.Ended(ended.returncode, _report(tiers), ended.stdout.decode(errors="replace"))
 
 
 def _command(tiers: tuple[str, ...], arguments: list[str]) -> list[str]:
