@@ -108,6 +108,11 @@ class Mirror:
         known = self._kept.get(place)
         return None if known is None else unpacked(known)
 
+    def is_behind(self, resource: str, obj: Mapping[str, Any]) -> bool:
+        """Tell whether an object is known in an older state than this one, or not at all."""
+        known = self._kept.get(place_of(resource, obj))
+        return _version(obj) > (0 if known is None else known.version)
+
     def lacks(self, place: Place) -> bool:
         """Tell whether an object certainly did not exist when everything was looked at last."""
         return self.complete and place not in self._kept

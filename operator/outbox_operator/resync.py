@@ -2,6 +2,7 @@
 
 A watch can die in silence while the process lives. So everything is listed and compared with what the watches
 delivered: what stays undelivered is counted, put on the queue, and when it happens again and again /healthz fails.
+Lists are of metadata only: its generation and version tell whether the present state of an object is known.
 Secrets and ConfigMaps, which no watch delivers, are compared with what the resources were decided from. And whatever
 looks as it should is reconciled all the same, a share of it each time: that bounds the cost of a look, not its depth.
 """
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from outbox_operator import metrics
-from outbox_operator.api.resource import KINDS, Key
+from outbox_operator.api.resource import KINDS, Key, Kind
 from outbox_operator.build.labels import OWNED_SELECTOR
 from outbox_operator.deliveries import key_of, owner_key
 from outbox_operator.errors import KubeError
@@ -34,7 +35,7 @@ GRACE_SECONDS: Final = 10.0
 MISSES_UNTIL_DEAD: Final = 2
 """Rounds in a row with something undelivered until a watch counts as dead."""
 _LIST_RETRY_SECONDS: Final = 2.0
-SHARE: Final = 100
+SHARE: Final = 50
 """Resources put on the queue in a look without any sign that they need it: those whose turn was longest ago."""
 _AT_ONCE: Final = 8
 """Secrets and ConfigMaps looked at side by side."""
@@ -146,17 +147,17 @@ class Resync:
 
     async def look(self, sleep: Sleep = asyncio.sleep) -> dict[str, int]:
         """Look once; return how many objects of each type the watches have failed to deliver."""
-        listed = await self._list()
-        late = self._undelivered(listed)
-        keys = {key_of(kind, obj): obj for kind in KINDS for obj in listed[kind.plural]}
-        for key, obj in keys.items():
-            self._followers.update(key, obj)
-            self._consumers.update(key, obj)
+        listed = await self._list(metadata_only=True)
+        late, behind = self._undelivered(listed), self._unknown(listed)
+        await self._take_in(kind for kind in KINDS if kind.plural in {*late, *behind})
+        keys = {key_of(kind, obj) for kind in KINDS for obj in listed[kind.plural]}
         # Also what has no Deployment, and what is gone: of a deletion that was missed nothing else tells.
-        alone = keys.keys() - {owner_key(obj) for obj in listed[DEPLOYMENTS.plural]}
-        gone = self._turn.keys() - keys.keys()
-        for key in {*alone, *gone, *self._in_turn(keys), *_concerned(late), *await self._outdated()}:
+        alone = keys - {owner_key(obj) for obj in listed[DEPLOYMENTS.plural]}
+        gone = self._turn.keys() - keys
+        doubtful = {*alone, *gone, *_concerned(late), *_concerned(behind), *await self._outdated()}
+        for key in doubtful:
             self._memory.doubt(key)
+        for key in {*doubtful, *self._in_turn(keys)}:
             self._add(key)
         self._show(Counter((key.kind.name, key.namespace) for key in keys))
         if late:
@@ -166,6 +167,14 @@ class Resync:
             metrics.MISSED_EVENTS.labels(resource).inc(len(objects))
             logger.warning("the watch of %s has not delivered %d changes", resource, len(objects))
         return {resource: len(missed.get(resource, ())) for resource in listed}
+
+    async def _take_in(self, kinds: Iterable[Kind]) -> None:
+        """Note what the resources of some kinds say about each other, of which metadata tells nothing."""
+        for kind in kinds:
+            for namespace in self._namespaces:
+                for obj in await self._api.list(type_of(kind), namespace):
+                    self._followers.update(key_of(kind, obj), obj)
+                    self._consumers.update(key_of(kind, obj), obj)
 
     def _in_turn(self, keys: Iterable[Key]) -> list[Key]:
         """Return the resources whose turn was longest ago, and note that it is their turn now."""
@@ -192,12 +201,13 @@ class Resync:
         await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
         return found
 
-    async def _list(self) -> dict[str, list[dict[str, Any]]]:
+    async def _list(self, *, metadata_only: bool = False) -> dict[str, list[dict[str, Any]]]:
         listed: dict[str, list[dict[str, Any]]] = {}
         for namespace in self._namespaces:
             for kind in KINDS:
-                listed.setdefault(kind.plural, []).extend(await self._api.list(type_of(kind), namespace))
-            owned = await self._api.list(DEPLOYMENTS, namespace, OWNED_SELECTOR)
+                found = await self._api.list(type_of(kind), namespace, metadata_only=metadata_only)
+                listed.setdefault(kind.plural, []).extend(found)
+            owned = await self._api.list(DEPLOYMENTS, namespace, OWNED_SELECTOR, metadata_only=metadata_only)
             ours = [deployment for deployment in owned if owner_key(deployment) is not None]
             listed.setdefault(DEPLOYMENTS.plural, []).extend(ours)
         return listed
@@ -212,6 +222,15 @@ class Resync:
             for resource, objects in listed.items()
         }
         return {resource: objects for resource, objects in late.items() if objects}
+
+    def _unknown(self, listed: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Return what is known in an older state only; a change of status too, which no generation tells of."""
+        mirror = self._memory.mirror
+        behind = {
+            resource: [obj for obj in objects if mirror.is_behind(resource, obj)]
+            for resource, objects in listed.items()
+        }
+        return {resource: objects for resource, objects in behind.items() if objects}
 
     def _show(self, counts: Counter[tuple[str, str]]) -> None:
         for labels in self._shown - counts.keys():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from outbox_operator.api.resource import PUBLISHER, Key
+from outbox_operator.api.resource import PUBLISHER, SUBSCRIPTION, Key
 from outbox_operator.build.references import ConfigName
 from outbox_operator.deliveries import Deliveries, WatchEvent
 from outbox_operator.dependencies import Dependencies
@@ -14,7 +14,7 @@ from outbox_operator.errors import GoneError
 from outbox_operator.handlers import Triggers
 from outbox_operator.knowledge import Knowledge
 from outbox_operator.kube import DEPLOYMENTS, type_of
-from outbox_operator.mirror import Mirror
+from outbox_operator.mirror import Mirror, snapshot
 from outbox_operator.reading import Memory
 from outbox_operator.resync import SHARE, Health, Resync
 from tests.unit.operator.objects import metadata, workload
@@ -44,8 +44,11 @@ class ListingApi:
     async def version(self, type_: Any, namespace: str, name: str) -> str | None:
         return self._version
 
-    async def list(self, type_: Any, namespace: str | None, selector: str = "", **_: Any) -> list[Any]:
-        return self.objects.get(type_, [])
+    async def list(
+        self, type_: Any, namespace: str | None, selector: str = "", *, metadata_only: bool = False
+    ) -> list[Any]:
+        found = self.objects.get(type_, [])
+        return [{"metadata": obj["metadata"]} for obj in found] if metadata_only else found
 
 
 def resync_of(
@@ -105,6 +108,43 @@ async def test_what_was_not_delivered_is_looked_at_without_waiting_for_its_turn(
     waiting["metadata"]["generation"] = 2
     await resync.look(no_sleep)
     assert Key(PUBLISHER, "shop", waiting["metadata"]["name"]) in added
+
+
+async def test_a_state_that_no_watch_has_shown_is_read_anew_though_no_generation_tells_of_it() -> None:
+    api, deliveries = many(3 * SHARE)
+    knowledge, added = knowledge_of(api, deliveries), list[Key]()
+    for objects in api.objects.values():
+        for obj in objects:
+            obj["metadata"]["resourceVersion"] = "7"
+    for type_, objects in api.objects.items():
+        for obj in objects:
+            knowledge.memory.mirror.note(snapshot(type_.plural, obj))
+    resync = Resync((), knowledge, added.append)
+    changed = api.objects[DEPLOYMENTS][-1]["metadata"]
+    await resync.look(no_sleep)
+    assert not any(knowledge.memory.reading(key).fresh for key in added)
+    changed["resourceVersion"] = "8"
+    for _ in range(2):
+        added.clear()
+        missed = await resync.look(no_sleep)
+        key = Key(PUBLISHER, "shop", changed["ownerReferences"][0]["name"])
+        assert [key for key in added if knowledge.memory.reading(key).fresh] == [key]
+        assert set(missed.values()) == {0}
+
+
+async def test_who_shares_a_queue_with_whom_is_learned_from_what_was_not_delivered() -> None:
+    subscriptions = [
+        {
+            "metadata": metadata(name, uid=name, creationTimestamp=f"2026-01-0{day}T00:00:00Z"),
+            "spec": {"queue": "billing", "callback": f"callbacks.{name}"},
+        }
+        for day, name in ((1, "older"), (2, "younger"))
+    ]
+    api = ListingApi()
+    api.objects[type_of(SUBSCRIPTION)] = subscriptions
+    knowledge = knowledge_of(api)
+    await Resync((), knowledge, lambda _: None).look(no_sleep)
+    assert knowledge.consumers.rival(Key(SUBSCRIPTION, "shop", "younger")) == "older"
 
 
 async def test_a_resource_without_a_deployment_is_looked_at_without_waiting_for_its_turn() -> None:
