@@ -71,7 +71,7 @@ def test_watches_that_are_dropped_are_taken_up_again(own: Cluster, proxy: ApiPro
         assert operator.http("/healthz") == "ok"
 
 
-def test_a_resource_that_fails_again_and_again_delays_no_other_one(
+def test_the_queue_of_other_resources_is_never_delayed_by_one_that_fails(
     own: Cluster, proxy: ApiProxy, tmp_path: Path
 ) -> None:
     failing = proxy.refuse(writes("/deployments/bad-pub"), 503)

@@ -146,7 +146,7 @@ def test_taking_autoscaling_away_without_naming_a_number_keeps_the_present_one(k
     assert replicas(5)(kinds.must_get("deployment", f"{name}-sub"))
 
 
-def test_a_plain_horizontal_pod_autoscaler_on_the_deployment_is_never_fought(
+def test_replicas_that_a_plain_horizontal_pod_autoscaler_sets_are_never_overwritten(
     served: Cluster, name: str, shared_operator: OperatorProcess
 ) -> None:
     served.apply(subscription(name, queue=name))

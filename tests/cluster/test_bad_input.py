@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from outbox_operator.api.resource import GROUP
 from tests.cluster.conftest import CRDS
 from tests.cluster.manifests import publisher, subscription
-from tests.cluster.operator_process import OperatorProcess
+from tests.cluster.operator_process import SECONDS, OperatorProcess
 from tests.cluster.predicates import exists
 from tests.rig import RigError
+from tests.rig.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.cluster.operator_process import Cluster
+
+OLDER = "v1alpha0"
 
 
 def test_the_younger_of_two_subscriptions_with_one_queue_and_different_callbacks_is_not_started(
@@ -68,7 +71,8 @@ def test_a_template_of_a_megabyte_is_reported_and_delays_no_other_resource(serve
     served.kubectl("create", "-f", "-", stdin=json.dumps(big))
     served.apply(publisher(name))
     served.wait("deployment", f"{name}-pub", "exists", exists)
-    served.wait("obpub", f"{name}-big", "a condition", lambda obj: obj.get("status", {}).get("conditions"))
+    ready = served.wait_condition("obpub", f"{name}-big", "Ready", "False", "InvalidSpec")
+    assert "It is too large to be stored" in ready["message"]
 
 
 def test_what_kubectl_applies_without_validating_is_refused_or_loses_what_nobody_knows(
@@ -82,25 +86,32 @@ def test_what_kubectl_applies_without_validating_is_refused_or_loses_what_nobody
     assert "colour" not in served.must_get("obpub", name)["spec"]
 
 
-def test_objects_stored_before_the_schema_knew_a_rule_are_reported_and_others_are_served(
+def test_objects_stored_in_an_older_version_are_served_and_those_that_break_a_rule_since_are_reported(
     bare_cluster: Cluster, tmp_path: Path
 ) -> None:
-    for path in sorted(CRDS.glob("*.yaml")):
-        bare_cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(_permissive(path)))
-    bare_cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    crds = [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
+    _install(bare_cluster, [{**crd, "spec": {**crd["spec"], "versions": [_older(crd)]}} for crd in crds])
     stored: dict[str, Any] = {
         "odd": {**publisher("odd"), "spec": {"image": ["shop:1"], "workloadRef": "web", "template": 5}},
         "bare": {**subscription("bare"), "spec": {"image": "shop:1", "unknown": {"a": 1}}},
         "null": {**publisher("null"), "spec": {"image": "shop:1", "workloadRef": None, "replicas": "many"}},
         "short": publisher("short", terminationGracePeriodSeconds=5),
         "long": publisher("l" * 253),
+        "old": publisher("old", terminationGracePeriodSeconds=60),
     }
     for manifest in stored.values():
-        bare_cluster.kubectl("create", "--validate=false", "-f", "-", stdin=json.dumps(manifest))
-    bare_cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
+        older = {**manifest, "apiVersion": f"{GROUP}/{OLDER}"}
+        bare_cluster.kubectl("create", "--validate=false", "-f", "-", stdin=json.dumps(older))
+    # What is stored names its version, which therefore stays in the CRD.
+    kept = [[*crd["spec"]["versions"], {**_older(crd), "served": False, "storage": False}] for crd in crds]
+    _install(
+        bare_cluster,
+        [{**crd, "spec": {**crd["spec"], "versions": versions}} for crd, versions in zip(crds, kept, strict=True)],
+    )
     bare_cluster.apply(publisher("sound"))
     with OperatorProcess(bare_cluster, tmp_path, leader_election="false") as operator:
-        bare_cluster.wait("deployment", "sound-pub", "exists", exists)
+        for name in ("sound", "old"):
+            bare_cluster.wait("deployment", f"{name}-pub", "exists", exists)
         for kind, name, words in (
             ("obpub", "odd", "spec.image"),
             ("obsub", "bare", "spec.callback: Required value"),
@@ -120,12 +131,26 @@ def test_objects_stored_before_the_schema_knew_a_rule_are_reported_and_others_ar
             bare_cluster.kubectl("delete", kind, name, "--timeout=20s")
 
 
-def _permissive(path: Path) -> dict[str, Any]:
-    """The CRD as an older version might have been: anything goes."""
-    crd: dict[str, Any] = copy.deepcopy(yaml.safe_load(path.read_text()))
-    version = crd["spec"]["versions"][0]
+def _install(cluster: Cluster, crds: list[dict[str, Any]]) -> None:
+    """Apply CRDs, and wait until just the versions that they serve can be asked for."""
+    for crd in crds:
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(crd))
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    wanted = sorted(f"{GROUP}/{item['name']}" for item in crds[0]["spec"]["versions"] if item["served"])
+
+    def served() -> list[str]:
+        return sorted(line for line in cluster.kubectl("api-versions").splitlines() if line.startswith(f"{GROUP}/"))
+
+    wait_until(f"{wanted} are served", lambda: served() == wanted, seconds=SECONDS, state=lambda: str(served()))
+
+
+def _older(crd: dict[str, Any]) -> dict[str, Any]:
+    """The version of a CRD as an older one might have been: anything goes."""
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version["schema"]["openAPIV3Schema"] = anything
-    version.pop("selectableFields", None)
-    version["subresources"] = {"status": {}}
-    return crd
+    present = crd["spec"]["versions"][0]
+    return {
+        **{name: value for name, value in present.items() if name != "selectableFields"},
+        "name": OLDER,
+        "schema": {"openAPIV3Schema": anything},
+        "subresources": {"status": {}},
+    }

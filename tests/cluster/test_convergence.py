@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from outbox_operator.api.parsing import parse
-from outbox_operator.api.resource import KIND_BY_NAME
+from outbox_operator.api.resource import KIND_BY_NAME, PUBLISHER, Key
+from outbox_operator.build.labels import object_labels
 from outbox_operator.diff import first_difference
 from outbox_operator.plan import Observed, plan
 from tests.cluster.manifests import publisher, subscription, web
@@ -75,7 +76,7 @@ def test_nothing_is_left_on_the_users_objects(served: Cluster, name: str) -> Non
         assert "annotations" not in found["metadata"]
 
 
-def test_a_restart_by_kubectl_survives(served: Cluster, name: str, shared_operator: OperatorProcess) -> None:
+def test_kubectl_rollout_restart_survives(served: Cluster, name: str, shared_operator: OperatorProcess) -> None:
     served.apply(publisher(name))
     served.wait("deployment", f"{name}-pub", "exists", exists)
     served.kubectl("rollout", "restart", f"deployment/{name}-pub")
@@ -97,11 +98,14 @@ def test_suspending_stops_the_workers_and_resuming_starts_them(served: Cluster, 
     assert reasons.count("Suspended") == 1
 
 
-def test_kubectl_scale_sets_the_number_of_workers(served: Cluster, name: str) -> None:
+def test_kubectl_scale_survives(served: Cluster, name: str, shared_operator: OperatorProcess) -> None:
     served.apply(subscription(name, replicas=1))
     served.wait("deployment", f"{name}-sub", "exists", exists)
     served.kubectl("scale", "obsub", name, "--replicas=3")
     served.wait("deployment", f"{name}-sub", "3 replicas", replicas(3))
+    shared_operator.wait_looks(3, "Subscription")
+    assert replicas(3)(served.must_get("deployment", f"{name}-sub"))
+    assert served.must_get("obsub", name)["spec"]["replicas"] == 3
 
 
 def test_the_strategy_can_be_changed_there_and_back(served: Cluster, name: str) -> None:
@@ -134,6 +138,23 @@ def test_a_deployment_of_somebody_else_is_not_touched(
     )
     served.kubectl("delete", "deployment", f"{name}-pub")
     served.wait("deployment", f"{name}-pub", "ours", lambda found: found["metadata"].get("ownerReferences"))
+
+
+def test_a_deployment_that_another_controller_owns_is_not_taken_over(
+    served: Cluster, name: str, shared_operator: OperatorProcess
+) -> None:
+    served.kubectl("create", "configmap", f"{name}-controller")
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": f"{name}-controller", "controller": True}
+    owner["uid"] = served.must_get("configmap", f"{name}-controller")["metadata"]["uid"]
+    theirs = web(f"{name}-pub")
+    theirs["metadata"] |= {"ownerReferences": [owner], "labels": object_labels(Key(PUBLISHER, "shared", name))}
+    served.apply(theirs)
+    served.apply(publisher(name))
+    served.wait_condition("obpub", name, "Ready", "False", "NameConflict")
+    shared_operator.wait_looks(3, "Publisher")
+    found = served.must_get("deployment", f"{name}-pub")
+    assert found["metadata"]["ownerReferences"][0]["uid"] == owner["uid"]
+    assert (found["metadata"]["generation"], image("shop:1")(found)) == (1, True)
 
 
 def test_an_invalid_template_is_reported_with_the_words_of_the_api_server(served: Cluster, name: str) -> None:

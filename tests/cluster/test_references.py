@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster.manifests import publisher, secret, subscription, web
+import pytest
+
+from tests.cluster.manifests import config_map, publisher, secret, subscription, web
 from tests.cluster.operator_process import SECONDS
 from tests.cluster.predicates import container, exists, image, replicas
 from tests.rig.waiting import wait_until
@@ -39,22 +41,37 @@ class TestConfiguration:
         ready = served.wait_condition("obpub", name, "Ready", "False", "SecretNotFound")
         assert "has no key token" in ready["message"]
 
-    def test_a_changed_secret_replaces_the_workers_once_and_says_why(
-        self, served: Cluster, name: str, shared_operator: OperatorProcess
+    @pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
+    def test_a_changed_secret_or_config_map_replaces_the_workers_once_and_says_why(
+        self, served: Cluster, name: str, shared_operator: OperatorProcess, kind: str
     ) -> None:
-        served.apply(secret(name, TOKEN="1"))
-        served.apply(publisher(name, envFrom=[{"secretRef": {"name": name}}]))
+        make, source = (secret, "secretRef") if kind == "Secret" else (config_map, "configMapRef")
+        served.apply(make(name, TOKEN="1"))
+        served.apply(publisher(name, envFrom=[{source: {"name": name}}]))
         before = served.wait("deployment", f"{name}-pub", "exists", exists)
-        served.apply(secret(name, TOKEN="2"))
+        served.apply(make(name, TOKEN="2"))
         message = served.wait_event(name, "RollingWorkers")
-        assert message == f"Secret {name} changed; the workers are replaced."
+        assert message == f"{kind} {name} changed; the workers are replaced."
         shared_operator.wait_looks(10, "Publisher")
         after = served.must_get("deployment", f"{name}-pub")
         assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
         assert [reason for reason, _ in served.events(name)].count("RollingWorkers") == 1
-        version = served.must_get("secret", name)["metadata"]["resourceVersion"]
-        shown = [{"kind": "Secret", "name": name, "version": version}]
+        version = served.must_get(kind, name)["metadata"]["resourceVersion"]
+        shown = [{"kind": kind, "name": name, "version": version}]
         assert served.must_get("obpub", name)["status"]["configRefs"] == shown
+
+    def test_with_restart_policy_never_a_changed_secret_replaces_nobody(
+        self, served: Cluster, name: str, shared_operator: OperatorProcess
+    ) -> None:
+        served.apply(secret(name, TOKEN="1"))
+        served.apply(publisher(name, envFrom=[{"secretRef": {"name": name}}], restartPolicy="Never"))
+        before = served.wait("deployment", f"{name}-pub", "exists", exists)
+        served.apply(secret(name, TOKEN="2"))
+        version = served.must_get("secret", name)["metadata"]["resourceVersion"]
+        served.wait("obpub", name, "the new version", lambda obj: refers_to(obj, version))
+        shared_operator.wait_looks(3, "Publisher")
+        after = served.must_get("deployment", f"{name}-pub")
+        assert after["metadata"]["generation"] == before["metadata"]["generation"]
 
     def test_workers_that_run_are_left_alone_when_their_secret_is_deleted(
         self, served: Cluster, name: str, shared_operator: OperatorProcess
@@ -119,6 +136,12 @@ class TestFollowing:
         served.apply(publisher(name, workloadRef={"name": f"{name}-sub"}), subscription(name))
         served.wait_condition("obpub", name, "Ready", "False", "WorkloadRefused")
         assert served.get("deployment", f"{name}-pub") is None
+
+
+def refers_to(obj: dict[str, Any], version: str) -> bool:
+    """Whether the status says that this version of a Secret or ConfigMap is used."""
+    references = obj.get("status", {}).get("configRefs", [])
+    return [reference["version"] for reference in references] == [version]
 
 
 def follows(workload: str, revision: str) -> Callable[[dict[str, Any]], bool]:

@@ -67,7 +67,9 @@ def test_a_restart_writes_nothing(own: Cluster, operator: OperatorProcess) -> No
     assert operator.metric("outbox_operator_api_requests_total", verb="POST", resource="events") == 0
 
 
-def test_without_an_operator_workers_stay_and_resources_can_be_deleted(own: Cluster, operator: OperatorProcess) -> None:
+def test_deletion_leaves_nothing_and_is_not_blocked_with_the_operator_gone(
+    own: Cluster, operator: OperatorProcess
+) -> None:
     own.apply(publisher("orders"))
     own.wait("deployment", "orders-pub", "exists", is_there)
     assert operator.stop() == 0
@@ -76,7 +78,7 @@ def test_without_an_operator_workers_stay_and_resources_can_be_deleted(own: Clus
     own.wait_gone("deployment", "orders-pub")
 
 
-def test_a_second_operator_stands_by_and_takes_over_at_once_when_the_first_is_asked_to_stop(
+def test_a_sigterm_hands_the_lease_over_at_once_to_the_operator_that_stands_by(
     own: Cluster, operator: OperatorProcess, tmp_path: Path
 ) -> None:
     second = OperatorProcess(own, tmp_path, own.namespace, pod_name="operator-2").start(working=False)
