@@ -194,7 +194,8 @@ class StompTransport:
 
     def _tap(self, connection: Any) -> None:
         if _is_plain(connection):
-            connection.transport.receive = ReceiptTap(connection.transport, self._book.hear)
+            # Of a plain connection it is ``WholeFrames``.
+            connection.transport.receive.take = ReceiptTap(self._book.hear)
 
 
 def _is_plain(connection: Any) -> bool:

@@ -2,7 +2,8 @@
 
 ``open_connection`` is the only code that puts credentials and virtual host on a connection and waits for the broker's
 answer; ``factories.factory_connection`` shares its beginning (``build_connection``). A connection is used once: to
-reconnect, open a new one. ``wire`` opens the socket, ``tls`` says how it is verified. Works with stomp.py 8 and 9.
+reconnect, open a new one. ``wire`` opens the socket, ``tls`` says how it is verified, ``reading`` reads from it. Works
+with stomp.py 8 and 9.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from django_outbox import settings
 from django_outbox.dialects import dialect_of
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
 from django_outbox.transport.quiet import hush
+from django_outbox.transport.reading import WholeFrames
 from django_outbox.transport.tls import arguments_of_set_ssl, tls_settings
 from django_outbox.transport.wire import Dialer, TlsRefused
 
@@ -116,6 +118,8 @@ def build_connection(
     if isinstance(transport, Transport):
         tls = tls_settings() if settings.DEFAULT_STOMP_USE_SSL else None
         transport.attempt_connection = Dialer(transport, hosts, tls, options.get("timeout"))
+        if type(transport).receive is Transport.receive:
+            transport.receive = WholeFrames(transport)
     elif settings.DEFAULT_STOMP_USE_SSL:
         # A transport of another kind (WebSocket) opens its connection itself.
         connection.set_ssl(for_hosts=hosts, **arguments_of_set_ssl(connection))

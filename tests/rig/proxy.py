@@ -79,6 +79,7 @@ class _Side(asyncio.Protocol):
         self.other: _Side = self
         self._waiting: list[bytes] = []
         self._free_at = 0.0
+        self._delayed = 0
         self._full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,12 +111,17 @@ class _Side(asyncio.Protocol):
             return
         delay = self.pair.door.delay
         loop = asyncio.get_running_loop()
-        if not delay and self._free_at <= loop.time():
+        if not delay and not self._delayed:
             self.other.write(data)
             return
         # In order, also when the door has become quick again meanwhile: calls for the same moment come in any order.
         self._free_at = max(math.nextafter(self._free_at, math.inf), loop.time() + delay)
-        loop.call_at(self._free_at, self.other.write, data)
+        self._delayed += 1
+        loop.call_at(self._free_at, self._let_go, data)
+
+    def _let_go(self, data: bytes) -> None:
+        self._delayed -= 1
+        self.other.write(data)
 
     def write(self, data: bytes) -> None:
         """Send on, unless the connection is gone or nobody is to hear of it."""
