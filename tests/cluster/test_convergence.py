@@ -247,8 +247,16 @@ def test_metrics_show_the_conditions_of_what_exists_and_forget_what_is_gone(
 
 
 def test_workers_are_admitted_where_pods_must_be_restricted(served: Cluster, name: str) -> None:
-    served.apply(publisher(name))
-    wait_until("a pod", lambda: served.list("pods", f"djangooutbox.io/publisher={name}"), seconds=SECONDS)
+    gates = {"migrations": {"policy": "Wait"}}
+    served.apply(publisher(name, **gates), subscription(name, queue=name, ordering="Ordered", **gates))
+    for kind in ("publisher", "subscription"):
+        found = wait_until(
+            f"a pod of the {kind}",
+            lambda kind=kind: served.list("pods", f"djangooutbox.io/{kind}={name}"),
+            seconds=SECONDS,
+        )
+        containers = [item["name"] for item in (*found[0]["spec"]["initContainers"], *found[0]["spec"]["containers"])]
+        assert containers == ["preflight", "await-migrations", "worker"]
 
 
 def test_pods_that_the_cluster_refuses_are_told(served: Cluster, name: str) -> None:

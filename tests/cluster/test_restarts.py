@@ -70,12 +70,17 @@ def test_a_restart_writes_nothing(own: Cluster, operator: OperatorProcess) -> No
 def test_deletion_leaves_nothing_and_is_not_blocked_with_the_operator_gone(
     own: Cluster, operator: OperatorProcess
 ) -> None:
-    own.apply(publisher("orders"))
-    own.wait("deployment", "orders-pub", "exists", is_there)
+    selector = "djangooutbox.io/publisher=orders"
+    own.apply(publisher("orders", replicas=2))
+    own.wait("pdb", "orders-pub", "exists", is_there)
+    own.make_ready(selector, 2)
     assert operator.stop() == 0
-    own.must_get("deployment", "orders-pub")
+    workers = {pod["metadata"]["uid"] for pod in own.list("pods", selector)}
     own.kubectl("delete", "obpub", "orders", "--timeout=20s")
-    own.wait_gone("deployment", "orders-pub")
+    assert len(workers) == 2
+    for kind in ("deployment", "pdb"):
+        own.wait_gone(kind, "orders-pub")
+    wait_until("no pods", lambda: not own.list("pods", selector), seconds=60)
 
 
 def test_a_sigterm_hands_the_lease_over_at_once_to_the_operator_that_stands_by(
