@@ -8,7 +8,7 @@ tracer there is no span of ours to name. ``TRACE_CONTEXT = False`` turns all of 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
@@ -20,6 +20,7 @@ from django_outbox.tracecontext import well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 _NAME = "django_outbox"
 _carried: ContextVar[Mapping[str, str] | None] = ContextVar("django_outbox_trace_context", default=None)
@@ -52,31 +53,59 @@ def carry(headers: Mapping[str, Any]) -> Iterator[None]:
         _carried.reset(token)
 
 
-@contextmanager
-def processing(messages: Sequence[Mapping[str, Any]], destination: str, queue: str) -> Iterator[ProcessSpan]:
+def processing(
+    messages: Sequence[Mapping[str, Any]], destination: str, queue: str
+) -> AbstractContextManager[ProcessSpan]:
     """Make the context of the messages' headers the current one while their callback runs.
 
     With OpenTelemetry a span of the kind "consumer" is current: the child of the one message's span, or linked to those
-    of several.
+    of several. Where no tracer is configured there is no span, and the one message's context goes on as it is.
     """
     if not settings.TRACE_CONTEXT or not messages:
-        yield ProcessSpan(None)
-        return
-    alone = messages[0] if len(messages) == 1 else {}
+        return nullcontext(_NO_SPAN)
     otel = _otel()
-    if otel is None:
-        with carry(alone):
-            yield ProcessSpan(None)
-        return
-    with carry(alone), _process_span(otel, messages, destination, queue) as span:
+    tracer = None if otel is None else otel.tracer()
+    if tracer is not None:
+        return _traced(otel, tracer, messages, destination, queue)
+    return _Continued(otel, well_formed(messages[0]) if len(messages) == 1 else {})
+
+
+@contextmanager
+def _traced(
+    otel: Any, tracer: Any, messages: Sequence[Mapping[str, Any]], destination: str, queue: str
+) -> Iterator[ProcessSpan]:
+    alone = messages[0] if len(messages) == 1 else {}
+    with carry(alone), _process_span(otel, tracer, messages, destination, queue) as span:
         yield ProcessSpan(span)
+
+
+class _Continued:
+    """The context of a message is the current one within the block: all there is to do where nobody makes spans."""
+
+    def __init__(self, otel: Any, headers: dict[str, str]) -> None:
+        self._otel = otel
+        self._headers = headers
+
+    def __enter__(self) -> ProcessSpan:
+        otel = self._otel
+        self._token = _carried.set(self._headers)
+        # A worker's own context is empty, and so is that of most messages: then there is nothing to change.
+        is_new = otel is not None and (self._headers or otel.context.get_current())
+        self._attached = otel.context.attach(otel.propagator.extract(self._headers)) if is_new else None
+        return _NO_SPAN
+
+    def __exit__(self, *_error: object) -> None:
+        if self._attached is not None:
+            self._otel.context.detach(self._attached)
+        _carried.reset(self._token)
 
 
 @contextmanager
 def sending(messages: Sequence[Mapping[str, Any]], destinations: set[str], host: str) -> Iterator[Any]:
     """Make a span for a batch on its way to the broker, linked to each message's own context; yields it or None."""
-    otel = _otel() if settings.TRACE_CONTEXT else None
-    if otel is None or not messages:
+    otel = _otel() if settings.TRACE_CONTEXT and messages else None
+    tracer = None if otel is None else otel.tracer()
+    if otel is None or tracer is None:
         yield None
         return
     destination = next(iter(destinations)) if len(destinations) == 1 else None
@@ -88,7 +117,7 @@ def sending(messages: Sequence[Mapping[str, Any]], destinations: set[str], host:
         **({"server.port": int(port)} if port.isdigit() else {}),
     }
     name = f"send {destination}" if destination else "send"
-    with otel.tracer().start_as_current_span(
+    with tracer.start_as_current_span(
         name, kind=otel.SpanKind.CLIENT, attributes=attributes, links=_links(otel, messages)
     ) as span:
         yield span
@@ -110,8 +139,13 @@ class ProcessSpan:
                 self._span.set_attribute("error.type", outcome)
 
 
+_NO_SPAN = ProcessSpan(None)
+
+
 @contextmanager
-def _process_span(otel: Any, messages: Sequence[Mapping[str, Any]], destination: str, queue: str) -> Iterator[Any]:
+def _process_span(
+    otel: Any, tracer: Any, messages: Sequence[Mapping[str, Any]], destination: str, queue: str
+) -> Iterator[Any]:
     alone = len(messages) == 1
     parent = otel.propagator.extract(well_formed(messages[0])) if alone else None
     attributes = {
@@ -130,7 +164,7 @@ def _process_span(otel: Any, messages: Sequence[Mapping[str, Any]], destination:
     # The whole context is attached, not only its span: baggage comes with it.
     token = otel.context.attach(parent) if parent is not None else None
     try:
-        with otel.tracer().start_as_current_span(
+        with tracer.start_as_current_span(
             f"process {destination}",
             kind=otel.SpanKind.CONSUMER,
             attributes=attributes,
@@ -175,11 +209,17 @@ def _otel() -> Any:
     propagator = composite.CompositePropagator(
         [tracecontext.TraceContextTextMapPropagator(), baggage.W3CBaggagePropagator()]
     )
+
+    def tracer() -> Any:
+        """Return what makes spans, None where none is configured and they would come to nothing."""
+        found = trace.get_tracer(_NAME)
+        return None if isinstance(found, trace.ProxyTracer | trace.NoOpTracer) else found
+
     return SimpleNamespace(
         context=context,
         trace=trace,
         propagator=propagator,
         SpanKind=trace.SpanKind,
         StatusCode=trace.StatusCode,
-        tracer=lambda: trace.get_tracer(_NAME),
+        tracer=tracer,
     )

@@ -207,6 +207,27 @@ class TestWithOpenTelemetry:
     def test_without_an_sdk_the_context_goes_on_unchanged(self) -> None:
         with tracing.processing([GIVEN], "/topic/x", "q"):
             assert tracing.outgoing()["traceparent"] == TRACEPARENT
+            assert f"{trace.get_current_span().get_span_context().trace_id:032x}" == TRACE_ID
+            assert str(baggage.get_baggage("tenant")).startswith("7")
+        assert baggage.get_baggage("tenant") is None
+
+    def test_without_an_sdk_a_message_does_not_get_the_context_of_who_calls(self) -> None:
+        token = context.attach(baggage.set_baggage("tenant", "8"))
+        try:
+            with tracing.carry(GIVEN), tracing.processing([{"dop-msg-id": "1"}], "/topic/x", "q"):
+                assert tracing.outgoing() == {}
+                assert baggage.get_baggage("tenant") is None
+            assert baggage.get_baggage("tenant") == "8"
+        finally:
+            context.detach(token)
+
+    def test_without_an_sdk_no_span_is_made(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def make(*_args: Any, **_kwargs: Any) -> None:
+            raise AssertionError("a span was made that goes nowhere")
+
+        monkeypatch.setattr(trace.ProxyTracer, "start_as_current_span", make)
+        enqueue("/topic/orders", {}, headers=GIVEN)
+        deliver(lambda payload: payload.save(), "/topic/orders")
 
 
 @pytest.mark.django_db
