@@ -22,7 +22,7 @@ from django_outbox.batches import BatchProcessor
 from django_outbox.exceptions import OutboxError
 from django_outbox.payloads import GroupPayload
 from django_outbox.processing import LEFT, Ending, Job, Outcome, Processor
-from django_outbox.savepoints import SpareSavepoint, prove_sound
+from django_outbox.savepoints import LateReleases, SpareSavepoint, prove_sound
 from django_outbox.story import describe
 from django_outbox.trials import Trial
 
@@ -116,13 +116,14 @@ class GroupProcessor(Processor):
         until = time.monotonic() + _LONGEST_SECONDS
         identities: set[str] = set()
         with transaction.atomic(using=using):
-            for job in jobs:
-                if job.identity is not None and job.identity in identities:
-                    break  # Delivered twice: the next group finds what comes of this one.
-                identities.update([job.identity] if job.identity is not None else [])
-                trials.append(None if job.identity in seen else self._try(job, connection))
-                if time.monotonic() > until or not self._shares or self._pause(0):
-                    break
+            with LateReleases(connection):
+                for job in jobs:
+                    if job.identity is not None and job.identity in identities:
+                        break  # Delivered twice: the next group finds what comes of this one.
+                    identities.update([job.identity] if job.identity is not None else [])
+                    trials.append(None if job.identity in seen else self._try(job, connection))
+                    if time.monotonic() > until or not self._shares or self._pause(0):
+                        break
             rows = [trial.payload.message for trial in trials if trial is not None and trial.is_to_be_recorded]
             if rows:
                 inbox.record_all(rows)
