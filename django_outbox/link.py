@@ -13,6 +13,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from stomp import StompConnection12
 from stomp.exception import StompException
 from stomp.listener import ConnectionListener
 
@@ -21,6 +22,7 @@ from django_outbox.dialects import Dialect
 from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused, SubscriptionUnanswered
 from django_outbox.transport.cut import is_cut, mark_cut_frames
 from django_outbox.transport.joined import JoinedWrites
+from django_outbox.transport.messages import MessageTap
 from django_outbox.transport.stomp import OpenConnection, describe_error, open_connection
 from django_outbox.transport.wire import send_at_once
 
@@ -106,10 +108,16 @@ class Link:
     def open(self) -> None:
         """Connect and log in. Raises ``BrokerUnavailable``, ``BrokerRefused``, ``ConfigurationError``."""
         # Bodies as bytes: stomp.py would replace what is no text, and a copy of the message could not be true to it.
-        self._open = open_connection("subscriber", listener=self._listener, auto_decode=False)
+        self._open = open_connection("subscriber", listener=self._listener, prepare=self._tap, auto_decode=False)
         mark_cut_frames(self.connection.transport)
         send_at_once(getattr(self.connection.transport, "socket", None))
         self._writes = JoinedWrites(self.connection.transport)
+
+    def _tap(self, connection: Any) -> None:
+        """Hear messages before stomp.py does; a connection class of the project's own sees each frame."""
+        if type(connection) is StompConnection12:
+            # Of a plain connection it is ``WholeFrames``.
+            connection.transport.receive.take = MessageTap(self._listener.on_message)
 
     def subscribe(
         self, destination: str, headers: Mapping[str, Any], identity: str | None = None, seconds: float | None = None
@@ -258,10 +266,11 @@ class LinkListener(ConnectionListener):  # type: ignore[misc]
         if is_cut(frame):
             self._link.refuse_unread(frame.headers)
             return
-        text = as_text(frame.body)
-        if isinstance(frame.body, bytes) and text.encode() != frame.body:
+        try:
+            frame.body = frame.body.decode() if isinstance(frame.body, bytes) else frame.body
+        except UnicodeDecodeError:
             self._link.keep_raw(frame.headers.get("message-id"), frame.body)
-        frame.body = text
+            frame.body = as_text(frame.body)
         if self._own is None or not self._tell("on_message", frame):
             self._link.hand_over(frame.body, frame.headers)
 
