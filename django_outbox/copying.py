@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 LEAST_ROWS = 50
 
 
+def suits(rows: Sequence[Model], using: str) -> bool:
+    """Tell whether there are rows enough and the database and its driver know COPY."""
+    return len(rows) >= LEAST_ROWS and _can_copy(connections[using])
+
+
 def copy(rows: Sequence[Model], using: str) -> bool:
     """Write new rows of one model in the transaction that is open, without signals.
 
@@ -31,7 +36,7 @@ def copy(rows: Sequence[Model], using: str) -> bool:
     """
     connection = connections[using]
     plan = compiled.insertion(type(rows[0]), using, connection.vendor)
-    if len(rows) < LEAST_ROWS or plan is None or not _can_copy(connection) or any(map(plan.has_expression, rows)):
+    if plan is None or not suits(rows, using) or any(map(plan.has_expression, rows)):
         return False
     quote = connection.ops.quote_name
     columns = ", ".join(quote(str(field.column)) for field in plan.fields)

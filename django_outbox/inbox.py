@@ -17,7 +17,7 @@ from django.db import IntegrityError, connections, router
 from django.db.models import Model, Q
 from django.utils.module_loading import import_string
 
-from django_outbox import compiled, settings
+from django_outbox import compiled, copying, settings
 from django_outbox.choices import StatusChoice
 from django_outbox.exceptions import DuplicateMessage
 from django_outbox.wellformed import depth_of, is_storable
@@ -55,7 +55,12 @@ def _fitting(value: str) -> str:
 
 def received_class() -> type[Model]:
     """Return the model of the inbox, as ``DEFAULT_RECEIVED_CLASS`` names it."""
-    model: type[Model] = import_string(settings.DEFAULT_RECEIVED_CLASS)
+    return _imported(settings.DEFAULT_RECEIVED_CLASS)
+
+
+@lru_cache(maxsize=8)
+def _imported(path: str) -> type[Model]:
+    model: type[Model] = import_string(path)
     return model
 
 
@@ -127,7 +132,7 @@ def record_all(messages: Sequence[Model]) -> None:
     for message in messages:
         message.status = StatusChoice.SUCCEEDED  # type: ignore[attr-defined]
     try:
-        if not _is_inserted(messages, database_of(model)):
+        if not (_is_copied(messages, database_of(model)) or _is_inserted(messages, database_of(model))):
             model._default_manager.using(database_of(model)).bulk_create(messages)
     except IntegrityError as error:
         raise DuplicateMessage("A message of this batch was handled by another delivery at the same time.") from error
@@ -136,6 +141,21 @@ def record_all(messages: Sequence[Model]) -> None:
 def _is_inserted(messages: Sequence[Model], using: str) -> bool:
     """Insert rows with a statement that is kept; False when only Django's own way can do it."""
     return compiled.has_plain_queries(type(messages[0])) and compiled.insert(messages, using)
+
+
+def _is_copied(messages: Sequence[Model], using: str) -> bool:
+    """Write many rows by COPY; False when they are few, or when they or the database cannot be written to so."""
+    model = type(messages[0])
+    is_possible = compiled.has_plain_queries(model) and copying.suits(messages, using)
+    return is_possible and _takes_copy(model._meta.db_table, using) and copying.copy(messages, using)
+
+
+@lru_cache(maxsize=16)
+def _takes_copy(table: str, using: str) -> bool:
+    """Ask PostgreSQL, once, whether row-level security forbids COPY into a table."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT row_security_active(%s::regclass)", [connections[using].ops.quote_name(table)])
+        return bool(cursor.fetchone() == (False,))
 
 
 def schema_problem() -> str | None:
@@ -206,6 +226,7 @@ def _look_up(
     return sql, tuple(positions.get(value, value) for value in values)
 
 
+@lru_cache(maxsize=8)
 def _has_consumer(model: type[Model]) -> bool:
     """Tell whether the model knows consumers; one a project wrote for django-outbox-pattern does not."""
     try:

@@ -185,6 +185,12 @@ def saves_batch(payloads: list[Payload]) -> None:
             raise ValueError(f"cannot handle {_key(payload)}")
 
 
+@batch_callback(size=60, wait=2)
+def saves_large_batch(payloads: list[Payload]) -> None:
+    """Take effect for all of a batch that is large enough for its inbox rows to be copied."""
+    Effect.objects.bulk_create(Effect(key=_key(payload)) for payload in payloads)
+
+
 @batch_callback(size=20, wait=0.1)
 def batch_waits_for_gate(payloads: list[Payload]) -> None:
     """Take effect for all of a batch, and come back only once the test has opened the gate."""

@@ -52,6 +52,22 @@ def test_one_bad_message_of_a_batch_is_a_dead_letter_and_the_others_take_effect(
     assert broker.depth(queue) == 0
 
 
+def test_messages_of_large_batches_take_effect_once_when_several_workers_get_each(
+    subscribers: Subscribers, broker: Broker, database: Database, queue: str
+) -> None:
+    keys = [f"{queue}-{number}" for number in range(120)]
+    fill(subscribers, broker, queue, [*keys, *keys])
+    subscriber = subscribers.start("saves_large_batch", f"/topic/{queue}", "--concurrency", "4").wait_ready()
+    subscriber.wait_for("every effect", lambda: _acknowledged(subscriber, queue) == 120)
+    broker.wait_for_depth(queue, 0, subscriber)
+    assert subscriber.stop() == 0
+    assert database.rows(COUNTS, f"{queue}-%") == [(120, 120)]
+    assert database.inbox(keys[7]) == [queue]
+    headers = "SELECT headers ->> 'dop-msg-id' FROM received WHERE msg_id = %s AND status = 2 AND body ->> 'key' = %s"
+    assert database.rows(headers, keys[7], keys[7]) == [(keys[7],)]
+    assert broker.depth(f"DLQ.{queue}") == 0
+
+
 def test_a_batch_whose_subscriber_is_killed_takes_effect_once(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:

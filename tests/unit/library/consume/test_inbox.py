@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from django.db import IntegrityError, models, transaction
 from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_outbox import inbox
+from django_outbox import compiled, copying, inbox
 from django_outbox.exceptions import DuplicateMessage
 from django_outbox.models import Received
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @pytest.mark.parametrize(
@@ -131,3 +136,29 @@ def test_beside_the_former_library_a_message_is_handled_once_whatever_the_queue(
         with pytest.raises(IntegrityError), transaction.atomic():
             Received.objects.create(msg_id="m-1")
     assert inbox.seen("mailing", "m-1")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("allowed", [True, False])
+def test_many_rows_are_copied_unless_row_level_security_forbids_it(
+    monkeypatch: pytest.MonkeyPatch, allowed: bool
+) -> None:
+    copied: list[int] = []
+
+    def copy(rows: Sequence[Received], _using: str) -> bool:
+        copied.append(len(rows))
+        return True
+
+    monkeypatch.setattr(copying, "suits", lambda _rows, _using: True)
+    monkeypatch.setattr(copying, "copy", copy)
+    monkeypatch.setattr(inbox, "_takes_copy", lambda _table, _using: allowed)
+    inbox.record_all([inbox.new_row("billing", f"m-{number}", {}, {}) for number in range(60)])
+    assert (copied, Received.objects.count()) == (([60], 0) if allowed else ([], 60))
+
+
+@pytest.mark.django_db
+def test_a_model_with_a_manager_of_its_own_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "suits", lambda _rows, _using: True)
+    monkeypatch.setattr(compiled, "has_plain_queries", lambda _model: False)
+    inbox.record_all([inbox.new_row("billing", f"m-{number}", {}, {}) for number in range(60)])
+    assert Received.objects.count() == 60
