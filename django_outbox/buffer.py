@@ -23,6 +23,10 @@ class DeliveryBuffer:
         self._deliveries: deque[Delivery] = deque()
         self._closed = False
         self._changed = threading.Condition()
+        # How many deliveries each waiting thread needs, and how many threads wait for room: to wake one for nothing
+        # costs more than to hand a message over.
+        self._needs: list[int] = []
+        self._without_room = 0
 
     def __len__(self) -> int:
         return len(self._deliveries)
@@ -30,19 +34,23 @@ class DeliveryBuffer:
     def put(self, delivery: Delivery) -> None:
         """Add a delivery, waiting while the buffer is full; drop it when the buffer is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._deliveries) < self._size)
+            if len(self._deliveries) >= self._size:
+                self._without_room += 1
+                self._changed.wait_for(lambda: self._closed or len(self._deliveries) < self._size)
+                self._without_room -= 1
             if not self._closed:
                 self._deliveries.append(delivery)
-                self._changed.notify_all()
+                if self._needs and len(self._deliveries) >= min(self._needs):
+                    self._changed.notify_all()
 
     def take(self, on_idle: Callable[[], None], idle_seconds: float = _IDLE_SECONDS) -> Delivery | None:
         """Return the next delivery, None once closed. ``on_idle`` is called when none came for a while, once."""
         with self._changed:
-            if self._changed.wait_for(self._has_news, idle_seconds):
+            if self._wait_for(1, idle_seconds):
                 return self._next()
         on_idle()
         with self._changed:
-            self._changed.wait_for(self._has_news)
+            self._wait_for(1)
             return self._next()
 
     def take_many(self, size: int, wait: float, on_idle: Callable[[], None]) -> list[Delivery]:
@@ -56,7 +64,7 @@ class DeliveryBuffer:
         batch = [first]
         with self._changed:
             if size > 1:
-                self._changed.wait_for(lambda: self._closed or len(self._deliveries) >= size - 1, wait)
+                self._wait_for(size - 1, wait)
             while len(batch) < size and (delivery := self._next()) is not None:
                 batch.append(delivery)
             return [] if self._closed else batch
@@ -68,12 +76,20 @@ class DeliveryBuffer:
             self._deliveries.clear()
             self._changed.notify_all()
 
-    def _has_news(self) -> bool:
-        return self._closed or bool(self._deliveries)
+    def _wait_for(self, count: int, seconds: float | None = None) -> bool:
+        """Wait until there are so many deliveries or the buffer is closed; return whether either came true."""
+        if self._closed or len(self._deliveries) >= count:
+            return True
+        self._needs.append(count)
+        try:
+            return self._changed.wait_for(lambda: self._closed or len(self._deliveries) >= count, seconds)
+        finally:
+            self._needs.remove(count)
 
     def _next(self) -> Delivery | None:
         if self._closed or not self._deliveries:
             return None
         delivery = self._deliveries.popleft()
-        self._changed.notify_all()
+        if self._without_room:
+            self._changed.notify_all()
         return delivery

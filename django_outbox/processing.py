@@ -48,7 +48,10 @@ class Outcome(Enum):
     @property
     def is_done(self) -> bool:
         """Tell whether the message is to be acknowledged: it had its effect, now or before."""
-        return self in (Outcome.ACK, Outcome.DUPLICATE)
+        return self in DONE
+
+
+DONE = frozenset({Outcome.ACK, Outcome.DUPLICATE})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 
 from django_outbox import metrics, settings
 from django_outbox.forwarding import Copy, Fate, Forwarder
-from django_outbox.processing import Outcome
+from django_outbox.processing import DONE, Outcome
 from django_outbox.story import attempts_of, delay_before_next, tell
 
 if TYPE_CHECKING:
@@ -50,16 +50,17 @@ class Settler:
     def settle_all(self, ended: Sequence[tuple[Delivery, Ending]]) -> None:
         """Do what the endings ask for; what is only to be acknowledged goes to the broker in one piece."""
         done: dict[Link, list[tuple[Delivery, Ending]]] = {}
-        for delivery, ending in ended:
-            if ending.outcome.is_done:
-                done.setdefault(delivery.link, []).append((delivery, ending))
+        others: list[tuple[Delivery, Ending]] = []
+        for pair in ended:
+            if pair[1].outcome in DONE:
+                done.setdefault(pair[0].link, []).append(pair)
+            else:
+                others.append(pair)
         for link, acknowledged in done.items():
             if link.ack_all([delivery for delivery, _ in acknowledged]):
-                for delivery, ending in acknowledged:
-                    self._count(delivery, ending.outcome)
-        for delivery, ending in ended:
-            if not ending.outcome.is_done:
-                self.settle(delivery, ending)
+                self._count(acknowledged)
+        for delivery, ending in others:
+            self.settle(delivery, ending)
 
     def settle(self, delivery: Delivery, ending: Ending) -> None:
         """Do what the ending asks for. Nothing is said on a link that is gone: the broker delivers again."""
@@ -71,13 +72,19 @@ class Settler:
                 return
         elif not delivery.link.ack(delivery):
             return
-        self._count(delivery, outcome)
+        self._count([(delivery, ending)])
 
-    def _count(self, delivery: Delivery, outcome: Outcome) -> None:
-        metrics.RECEIVED.labels(self.subscription.queue, outcome.value).inc()
-        lag = lag_seconds(delivery.headers.get("dop-msg-sent-time"), timezone.now())
-        if outcome is Outcome.ACK and lag is not None:
-            metrics.RECEIVE_LAG.labels(self.subscription.queue).observe(lag)
+    def _count(self, ended: Sequence[tuple[Delivery, Ending]]) -> None:
+        """Count deliveries that were settled; a label is looked up once for all of them."""
+        outcomes = [ending.outcome for _, ending in ended]
+        for outcome in set(outcomes):
+            metrics.RECEIVED.labels(self.subscription.queue, outcome.value).inc(outcomes.count(outcome))
+        series, now = metrics.RECEIVE_LAG.labels(self.subscription.queue), timezone.now()
+        for delivery, ending in ended:
+            if ending.outcome is Outcome.ACK:
+                lag = lag_seconds(delivery.headers.get("dop-msg-sent-time"), now)
+                if lag is not None:
+                    series.observe(lag)
 
     def _part_with(self, delivery: Delivery, failure: Failure) -> bool:
         """Send a failed message on; returns whether the original could be settled."""
