@@ -16,7 +16,7 @@ def ours(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of ours."""
     count = scale.of(30_000, 2000)
     options = ["--prefetch", "400"]
-    return {"ours": consume(on, on.ours, "bench_batches.write_rows", count, *options, conn_max_age=600).rate}
+    return consume(on, on.ours, "bench_batches.write_rows", count, *options, conn_max_age=600).figures("ours")
 
 
 SCENARIO = Scenario(

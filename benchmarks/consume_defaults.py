@@ -15,12 +15,12 @@ CALLBACK = "bench_callbacks.save"
 
 def ours(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of ours."""
-    return {"ours": consume(on, on.ours, CALLBACK, scale.of(3000)).rate}
+    return consume(on, on.ours, CALLBACK, scale.of(3000)).figures("ours")
 
 
 def peer(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of the peer."""
-    return {"peer": consume(on, on.peer, CALLBACK, scale.of(600)).rate}
+    return consume(on, on.peer, CALLBACK, scale.of(600)).figures("peer")
 
 
 SCENARIO = Scenario(

@@ -20,18 +20,18 @@ PEER = {"DEFAULT_STOMP_QUEUE_HEADERS": {"durable": "true", "auto-delete": "false
 def ours(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of ours."""
     options = ["--concurrency", str(THREADS), "--prefetch", "200"]
-    return {"ours": consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600).rate}
+    return consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600).figures("ours")
 
 
 def grouped(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of ours where messages share transactions."""
     options = ["--group", "100"]
-    return {"ours, grouped": consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600).rate}
+    return consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600).figures("ours, grouped")
 
 
 def peer(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of the peer."""
-    return {"peer": consume(on, on.peer, CALLBACK, scale.of(4000), conn_max_age=600, **PEER).rate}
+    return consume(on, on.peer, CALLBACK, scale.of(4000), conn_max_age=600, **PEER).figures("peer")
 
 
 def bare(on: Stage, scale: Scale) -> dict[str, float]:

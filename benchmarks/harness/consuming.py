@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness.processes import peak_megabytes
+from benchmarks.harness.processes import family_seconds, peak_megabytes, processor_seconds
 from benchmarks.harness.progress import rate
 
 if TYPE_CHECKING:
@@ -15,10 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Consumed:
-    """How a queue was worked off: messages a second that reached the inbox, and the most memory the worker held."""
+    """How a queue was worked off: messages a second that reached the inbox, and the most memory the worker held.
+
+    ``processor`` is what a message cost in microseconds of processor time: the worker, the broker and the database.
+    """
 
     rate: float
     megabytes: float
+    processor: dict[str, float] = field(default_factory=dict)
+
+    def figures(self, name: str) -> dict[str, float]:
+        """Return the rate and what a message cost as figures of a scenario."""
+        costs = {f"{name}: processor of the {who} (us)": value for who, value in self.processor.items()}
+        return {name: self.rate, **costs}
 
 
 def consume(
@@ -48,5 +57,15 @@ def consume(
             found = connection.execute("SELECT count(*) FROM received").fetchone()
             return int(found[0]) if found else 0
 
-        pace = rate(f"{product.name} consumes", handled, count)
-        return Consumed(pace, peak_megabytes(process.pid))
+        def spent() -> dict[str, float]:
+            servers = {"broker": on.rabbitmq.pid, "database": on.postgres.pid}
+            return {
+                "worker": processor_seconds(process.pid),
+                **{name: family_seconds(pid) for name, pid in servers.items() if pid is not None},
+            }
+
+        begun: list[tuple[int, dict[str, float]]] = []
+        pace = rate(f"{product.name} consumes", handled, count, at_first=lambda first: begun.append((first, spent())))
+        [(first, before)] = begun
+        costs = {who: (after - before[who]) * 1e6 / (count - first) for who, after in spent().items()}
+        return Consumed(pace, peak_megabytes(process.pid), costs)

@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.02
 
 
-def rate(what: str, done: Callable[[], int], total: int, *, seconds: float = 600) -> float:
-    """Return how many a second, from the first look that shows any to the one that shows all ``total``."""
+def rate(
+    what: str,
+    done: Callable[[], int],
+    total: int,
+    *,
+    seconds: float = 600,
+    at_first: Callable[[int], object] = lambda _count: None,
+) -> float:
+    """Return how many a second, from the first look that shows any to the one that shows all ``total``.
+
+    ``at_first`` is called at the first of these looks with how many there were.
+    """
     deadline = time.monotonic() + seconds
     first = 0
     began = 0.0
@@ -25,6 +35,7 @@ def rate(what: str, done: Callable[[], int], total: int, *, seconds: float = 600
         count, now = done(), time.monotonic()
         if count and not first:
             first, began = count, now
+            at_first(count)
         if count >= total:
             if first >= total:
                 raise RigTimeoutError(f"{what}: all {total} were done between two looks, take more of them")

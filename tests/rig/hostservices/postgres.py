@@ -78,6 +78,11 @@ class Postgres:
         if fresh:
             self.create_database(self.dbname)
 
+    @property
+    def pid(self) -> int | None:
+        """The id of the server's first process, None when it does not run."""
+        return self._server.pid
+
     def stop(self) -> None:
         """Stop in good order: open transactions are rolled back (a "fast" shutdown)."""
         self._server.stop(seconds=40, number=signal.SIGINT)
