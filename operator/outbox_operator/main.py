@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from contextlib import suppress
@@ -40,6 +41,8 @@ _FINISH_SECONDS: Final = 5.0
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT (0), or until the lead or the watches are lost (1)."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
+    # What the imports have made stays for good; the collector would walk through all of it again and again.
+    gc.freeze()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import Any
 
@@ -162,6 +163,17 @@ async def test_a_list_without_content_may_be_empty_in_two_ways() -> None:
     assert await found.list(DEPLOYMENTS, None, metadata_only=True) == []
     assert await found.list(DEPLOYMENTS, None, metadata_only=True) == []
     assert "PartialObjectMetadataList" in client.headers[0]["Accept"]
+
+
+async def test_a_list_without_content_comes_without_the_records_of_field_managers_too() -> None:
+    metadata = {"name": "a", "generation": 2}
+    item = {"kind": "PartialObjectMetadata", "metadata": {**metadata, "managedFields": [{"manager": "kubectl"}]}}
+    found, _ = api((200, {"items": [item], "metadata": {}}), (200, {"items": [item], "metadata": {}}))
+    (bare,) = await found.list(DEPLOYMENTS, None, metadata_only=True)
+    assert bare["metadata"] == metadata
+    (whole,) = await found.list(DEPLOYMENTS, None)
+    assert whole["metadata"] == item["metadata"]
+    assert gc.isenabled()
 
 
 async def test_an_object_that_cannot_be_decoded_is_told_from_a_failing_server() -> None:
