@@ -13,6 +13,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from prometheus_client import disable_created_metrics
 
 from outbox_operator import metrics
+from outbox_operator.api.resource import KINDS
 from outbox_operator.handlers import Triggers, Watches
 from outbox_operator.knowledge import Knowledge
 from outbox_operator.kube import Api, load_configuration
@@ -21,6 +22,7 @@ from outbox_operator.mirror import Mirror
 from outbox_operator.reading import Memory
 from outbox_operator.reconcile import Policy, Reconciler
 from outbox_operator.resync import Health, Resync
+from outbox_operator.schema.crds import openapi_schema
 from outbox_operator.server import Server
 from outbox_operator.teller import Teller
 from outbox_operator.workqueue import WorkQueue
@@ -46,6 +48,8 @@ async def run(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for kind in KINDS:
+        openapi_schema(kind)  # Before there is any resource that would have to wait for it.
     configuration = await load_configuration()
     api = Api(ApiClient(configuration))
     health = Health(settings.resync_seconds)
