@@ -6,74 +6,91 @@ tables are made of the answer is known; for all others Django is asked. ``compil
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from django.db import models
 
+from django_outbox import jsontext
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from django.db.backends.base.base import BaseDatabaseWrapper
-    from django.db.models import Field, Model
+    from django.db.models import Field
 
-Write = Callable[["Model"], Any]
+Way = Callable[[Any], Any]
 
-# Their values go to PostgreSQL's drivers as they are.
-_AS_THEY_ARE: dict[type[Any], type[Any]] = {
+# PostgreSQL reads the text of these as the type of the column, in an INSERT as in a COPY.
+_AS_TEXT: dict[type[Any], type[Any]] = {
     models.UUIDField: UUID,
     models.CharField: str,
     models.TextField: str,
     models.IntegerField: int,
     models.PositiveIntegerField: int,
+    models.DateTimeField: datetime,
 }
 _JSON_AS_TEXT = frozenset({"postgresql", "mysql", "sqlite"})
 
 
-def writer_of(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Write:
-    """Return what makes of a row the value of one of its fields, as the driver of this connection takes it."""
+class Column(NamedTuple):
+    """A field by name, and what makes of its values those for the driver: by their exact type, and for all others."""
+
+    name: str
+    ways: Mapping[type[Any], Way]
+    other: Way
+    # What comes out is text or None.
+    is_text: bool = False
+    # That text may hold any character.
+    is_free: bool = False
+
+    def way(self, kind: type[Any]) -> Way:
+        """Return what makes of values of one type those for the driver."""
+        return self.ways.get(kind, self.other)
+
+    def of(self, value: Any) -> Any:
+        """Return what the driver takes for a value."""
+        return self.ways.get(type(value), self.other)(value)
+
+
+def column_of(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Column:
+    """Return what makes of the values of a field what the driver of this connection takes."""
     if type(field) is models.JSONField and connection.vendor in _JSON_AS_TEXT:
-        return _json(field)
-    if connection.vendor == "postgresql":
-        if type(field) is models.DateTimeField:
-            return _moment(field, connection)
-        if type(field) in _AS_THEY_ARE:
-            return _as_it_is(field, connection, _AS_THEY_ARE[type(field)])
-    return lambda row: field.get_db_prep_save(field.pre_save(row, add=True), connection)
+        write = jsontext.writer(field.encoder)
+        return Column(field.attname, {type(None): _nothing}, write, is_text=True, is_free=True)
+    kind = _AS_TEXT.get(type(field)) if connection.vendor == "postgresql" else None
+    if kind is None:
+        return Column(field.attname, {}, lambda value: field.get_db_prep_save(value, connection))
+
+    def by_django(value: Any) -> str | None:
+        if isinstance(value, int) and kind is int:
+            return int.__repr__(value)  # One of Django's choices.
+        answer = field.get_db_prep_save(value, connection)
+        return answer if answer is None else _text(answer)
+
+    def moment(value: datetime) -> str | None:
+        return by_django(value) if value.tzinfo is None else str(value)
+
+    ways: dict[type[Any], Way] = {type(None): _nothing, kind: moment if kind is datetime else str}
+    return Column(field.attname, ways, by_django, is_text=True, is_free=kind is str)
 
 
-def _json(field: models.JSONField[Any, Any]) -> Write:
-    name, encoder = field.attname, field.encoder
-
-    def write(row: Model) -> str | None:
-        value = row.__dict__[name]
-        return None if value is None else json.dumps(value, cls=encoder)
-
-    return write
+def is_stamped(field: Field[Any, Any]) -> bool:
+    """Tell whether saving a new row sets the field to the time it is."""
+    return type(field) is models.DateTimeField and (field.auto_now or field.auto_now_add)
 
 
-def _as_it_is(field: Field[Any, Any], connection: BaseDatabaseWrapper, kind: type[Any]) -> Write:
-    name = field.attname
-
-    def write(row: Model) -> Any:
-        value = row.__dict__[name]
-        if value is None or type(value) is kind:
-            return value
-        if kind is int and isinstance(value, int):
-            return int(value)  # One of Django's choices.
-        return field.get_db_prep_save(value, connection)
-
-    return write
+def is_stored_as_it_is(field: Field[Any, Any]) -> bool:
+    """Tell whether saving does nothing else with a field than to store the value in the instance."""
+    return type(field) is models.DateTimeField or type(field).pre_save is models.Field.pre_save
 
 
-def _moment(field: models.DateTimeField[Any, Any], connection: BaseDatabaseWrapper) -> Write:
-    name, is_set_now = field.attname, field.auto_now or field.auto_now_add
+def _nothing(_value: None) -> None:
+    return None
 
-    def write(row: Model) -> Any:
-        value = field.pre_save(row, add=True) if is_set_now else row.__dict__[name]
-        if value is None or (type(value) is datetime and value.tzinfo is not None):
-            return value
-        return field.get_db_prep_save(value, connection)
 
-    return write
+def _text(value: Any) -> str:
+    # One of Django's choices would say its name.
+    return str.__str__(value) if isinstance(value, str) else str(value)

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, transaction
 from django.db.models import Manager, Model, QuerySet, sql
-from django.db.models.signals import post_init, post_save, pre_init, pre_save
+from django.db.models.signals import post_save, pre_save
+from django.utils import timezone
 
-from django_outbox.columns import writer_of
+from django_outbox.columns import Column, column_of, is_stamped, is_stored_as_it_is
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from django.db.models import Field
-
-    from django_outbox.columns import Write
 
 
 def has_plain_queries(model: type[Model]) -> bool:
@@ -49,7 +49,7 @@ def insert(rows: Sequence[Model], using: str) -> bool:
     """
     connection = connections[using]
     plan = insertion(type(rows[0]), using, connection.vendor)
-    if plan is None or any(plan.has_expression(row) for row in rows):
+    if plan is None or have_expression(rows):
         return False
     most = max(1, connection.ops.bulk_batch_size(plan.fields, rows))
     with transaction.mark_for_rollback_on_error(using=using), connection.cursor() as cursor:
@@ -74,16 +74,21 @@ class Insertion:
 
     head: str
     fields: tuple[Field[Any, Any], ...]
-    writes: tuple[Write, ...]
+    columns: tuple[Column, ...]
+    stamped: tuple[str, ...]
 
     def values(self, row: Model) -> list[Any]:
-        """Return what the driver takes for the fields of a row."""
-        return [write(row) for write in self.writes]
+        """Return what the driver takes for the fields of a row, which is about to be written."""
+        given = row.__dict__
+        for name in self.stamped:
+            given[name] = timezone.now()
+        return [column.of(given[column.name]) for column in self.columns]
 
-    def has_expression(self, row: Model) -> bool:
-        """Tell whether a value is to be worked out by the database."""
-        kinds: set[Any] = {type(value) for value in row.__dict__.values()}
-        return any(map(_is_expression, kinds))
+
+def have_expression(rows: Iterable[Model]) -> bool:
+    """Tell whether a value of a row is to be worked out by the database."""
+    kinds = set(map(type, chain.from_iterable([row.__dict__.values() for row in rows])))
+    return any(map(_is_expression, kinds))
 
 
 @lru_cache(maxsize=256)
@@ -98,7 +103,9 @@ def insertion(model: type[Model], using: str, vendor: str) -> Insertion | None: 
     fields = tuple(meta.local_concrete_fields)
     if meta.parents or meta.proxy or meta.db_returning_fields:
         return None
-    if any(getattr(field, "generated", False) or field.remote_field for field in fields):
+    if any(
+        getattr(field, "generated", False) or field.remote_field or not is_stored_as_it_is(field) for field in fields
+    ):
         return None
     query = sql.InsertQuery(model)
     query.insert_values(fields, [model()], raw=False)
@@ -106,40 +113,12 @@ def insertion(model: type[Model], using: str, vendor: str) -> Insertion | None: 
     group = f"({', '.join(['%s'] * len(fields))})"
     if len(statements) != 1 or not statements[0][0].endswith(f"VALUES {group}"):
         return None
-    connection = connections[using]
-    writes = tuple(writer_of(field, connection) for field in fields)
-    return Insertion(statements[0][0].removesuffix(group), fields, writes)
+    columns = tuple(column_of(field, connections[using]) for field in fields)
+    stamped = tuple(field.attname for field in fields if is_stamped(field))
+    return Insertion(statements[0][0].removesuffix(group), fields, columns, stamped)
 
 
 @lru_cache(maxsize=1024)
 def _marks(are_null: tuple[bool, ...]) -> str:
     """Return the place of one row's values; what is null costs no work of the driver's."""
     return f"({', '.join(['NULL' if is_null else '%s' for is_null in are_null])})"
-
-
-def positional(model: type[Model], given: Mapping[str, Any]) -> list[Any] | None:
-    """Return the values of a new instance in the order of the model's fields: so Django makes one in half the time.
-
-    None when something is given that is no field, or when somebody listens and expects it by name.
-    """
-    names, defaults = _defaults(model)
-    if not given.keys() <= names or pre_init.receivers or post_init.receivers:
-        return None
-    return [given[name] if name in given else default() if is_made else default for name, default, is_made in defaults]
-
-
-@lru_cache(maxsize=64)
-def _defaults(model: type[Model]) -> tuple[frozenset[str], tuple[tuple[str, Any, bool], ...]]:
-    """Return what an instance can be given by name, and the defaults: the value, or the function that makes it."""
-    fields = model._meta.concrete_fields
-    if any(field.remote_field or getattr(field, "generated", False) or field.attname != field.name for field in fields):
-        return frozenset(), ()
-    if len(fields) != len(model._meta.fields):
-        return frozenset(), ()
-    defaults = tuple(
-        (field.name, field.default, True)
-        if field.has_default() and callable(field.default)
-        else (field.name, field.get_default(), False)
-        for field in fields
-    )
-    return frozenset(field.name for field in fields), defaults

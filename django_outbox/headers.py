@@ -6,16 +6,16 @@ Made once, when the row is written (``models.Published``), and stored with it: w
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from django_outbox import correlation, settings, tracing
+from django_outbox import correlation, jsontext, settings, tracing
 from django_outbox.ids import uuid4
 from django_outbox.tracecontext import without_malformed
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # JSON changes nothing about these.
 _PLAIN = frozenset({str, int, bool, type(None)})
 _encoder = DjangoJSONEncoder()
+_write = jsontext.writer(DjangoJSONEncoder)
 
 # A caller that has a correlation id knows better; every other header of ours tells the truth about the row.
 _CALLER_WINS = frozenset({"dop-correlation-id"})
@@ -34,13 +35,7 @@ _CALLER_WINS = frozenset({"dop-correlation-id"})
 
 def generate_headers(message: Published) -> dict[str, Any]:
     """Return the headers of a new message; the project may name another function in ``DEFAULT_GENERATE_HEADERS``."""
-    return {
-        "dop-msg-id": str(message.id),
-        "dop-msg-destination": message.destination,
-        "dop-msg-type": type(message).__name__,
-        "dop-msg-sent-time": timezone.now(),
-        "dop-correlation-id": correlation.current() or uuid4(),
-    }
+    return _generated(message, timezone.now(), correlation.current() or uuid4())
 
 
 def get_message_headers(published: Published) -> dict[str, Any]:
@@ -54,14 +49,47 @@ def get_message_headers(published: Published) -> dict[str, Any]:
 def headers_maker() -> Callable[[Published], dict[str, Any]]:
     """Return ``get_message_headers`` for many rows that are written now: what they have in common is found once."""
     generate = import_string(settings.DEFAULT_GENERATE_HEADERS)
-    carried = tracing.outgoing() if settings.TRACE_CONTEXT else None
-    return partial(_headers, generate, carried)
+    carried = tracing.outgoing()
+    if generate is not generate_headers:
+        return lambda published: _merged(generate(published), published, carried)
+    correlation_id, stamp = correlation.current(), _Stamp()
+
+    def make(published: Published) -> dict[str, Any]:
+        ours = _generated(published, stamp.now(), str(correlation_id or uuid4()))
+        if published.headers:
+            return _merged(ours, published, carried)
+        if published.key is not None:
+            ours["dop-msg-key"] = published.key
+        return {**carried, **ours} if carried else ours
+
+    return make
 
 
-def _headers(
-    generate: Callable[[Published], dict[str, Any]], carried: dict[str, str] | None, published: Published
-) -> dict[str, Any]:
-    ours = generate(published)
+def _generated(message: Published, now: Any, correlation_id: Any) -> dict[str, Any]:
+    return {
+        "dop-msg-id": str(message.id),
+        "dop-msg-destination": message.destination,
+        "dop-msg-type": type(message).__name__,
+        "dop-msg-sent-time": now,
+        "dop-correlation-id": correlation_id,
+    }
+
+
+class _Stamp:
+    """The time it is as it is stored, to the millisecond: many rows are written in one."""
+
+    def __init__(self) -> None:
+        self._tick, self._text = -1, ""
+
+    def now(self) -> str:
+        tick = time.time_ns() // 1_000_000
+        if tick != self._tick:
+            self._tick, self._text = tick, _as_stored(timezone.now())
+        return self._text
+
+
+def _merged(ours: dict[str, Any], published: Published, carried: dict[str, str] | None) -> dict[str, Any]:
+    """Return generated headers with the caller's and the trace's, as they come back from the database."""
     callers = published.headers or {}
     if published.key is not None:
         ours = {**ours, "dop-msg-key": published.key}
@@ -73,7 +101,7 @@ def _headers(
         # A tracestate belongs to its traceparent: they come from one source.
         merged = given if "traceparent" in given else {**carried, **given}
     if {type(name) for name in merged} != {str}:
-        return dict(json.loads(json.dumps(merged, cls=DjangoJSONEncoder)))
+        return dict(json.loads(_write(merged)))
     return {name: value if type(value) in _PLAIN else _as_stored(value) for name, value in merged.items()}
 
 
@@ -83,4 +111,4 @@ def _as_stored(value: Any) -> Any:
         return str(value)
     if type(value) is datetime:
         return _encoder.default(value)
-    return json.loads(json.dumps(value, cls=DjangoJSONEncoder))
+    return json.loads(_write(value))

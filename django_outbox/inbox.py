@@ -17,7 +17,7 @@ from django.db import IntegrityError, connections, router
 from django.db.models import Model, Q
 from django.utils.module_loading import import_string
 
-from django_outbox import compiled, copying, settings
+from django_outbox import compiled, copying, instances, settings
 from django_outbox.choices import StatusChoice
 from django_outbox.exceptions import DuplicateMessage
 from django_outbox.wellformed import depth_of, is_storable
@@ -81,8 +81,7 @@ def new_row(consumer: str, identity: str | None, body: Any, headers: Mapping[str
     values: dict[str, Any] = {"msg_id": identity, "body": kept, "headers": dict(headers)}
     if settings.INBOX_PER_QUEUE and _has_consumer(model):
         values["consumer"] = consumer
-    in_order = compiled.positional(model, values) if model.__init__ is Model.__init__ else None
-    return model(**values) if in_order is None else model(*in_order)
+    return instances.new(model, values)
 
 
 def seen(consumer: str, identity: str | None) -> bool:

@@ -9,18 +9,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db import connections, models, router, transaction
+from django.db import models, router, transaction
 from django.utils import timezone
 
-from django_outbox import compiled, copying, watching, wellformed
+from django_outbox import compiled, copying, instances, wellformed
 from django_outbox.choices import StatusChoice
-from django_outbox.exceptions import InvalidMessage
-from django_outbox.headers import get_message_headers, headers_maker
+from django_outbox.completing import Completion
 from django_outbox.ids import uuid7
 from django_outbox.wakeup import notify_after_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 # What says nothing about a new row but where it goes.
 _PLAIN_OPTIONS = frozenset({"force_insert", "using"})
@@ -42,9 +41,9 @@ class PublishedQuerySet(models.QuerySet["Published"]):
         """
         messages = list(objs)
         self._for_write = True
-        make_headers = headers_maker()
+        completion = Completion(self.db)
         for message in messages:
-            message._complete(self.db, make_headers)
+            completion.complete(message)
         if args or any(kwargs.values()) or not self._are_written(messages):
             messages = super().bulk_create(messages, *args, **kwargs)
         if messages:
@@ -113,11 +112,8 @@ class Published(models.Model):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         is_plain = not args and super().__init__.__func__ is models.Model.__init__  # type: ignore[attr-defined]
-        values = compiled.positional(type(self), kwargs) if is_plain else None
-        if values is None:
+        if not (is_plain and instances.fill(self, kwargs)):
             super().__init__(*args, **kwargs)
-        else:
-            super().__init__(*values)
 
     def __str__(self) -> str:
         return f"{self.destination} - {self.body}"
@@ -147,27 +143,8 @@ class Published(models.Model):
 
         Raises ``InvalidMessage`` for what the database ``using`` or a broker could not hold.
         """
-        self._complete(using, get_message_headers)
-
-    def _complete(self, using: str | None, make_headers: Callable[[Published], dict[str, Any]]) -> None:
-        is_completed = self._completed_destination is not None and self._completed_destination == self.destination
-        if is_completed or not self._state.adding:
-            return
-        self.key = wellformed.check_key(self.key)
-        self._check(using or router.db_for_write(type(self), instance=self))
-        if self.version:
-            self.destination = f"{self.destination}.{self.version}"
-        self._completed_destination = self.destination
-        self.headers = make_headers(self)
-        watching.announce(self)
-
-    def _check(self, using: str) -> None:
-        wellformed.check_destination(self.destination, self.version)
-        column = self._meta.get_field("body")
-        if self.body is None and not column.null:
-            raise InvalidMessage("The body is None, which the column cannot hold. Give a body such as {}.")
-        wellformed.check_body(self.body, wellformed.depth_of(connections[using]), getattr(column, "encoder", None))
-        wellformed.check_headers(self.headers)
+        if self._state.adding:
+            Completion(using or router.db_for_write(type(self), instance=self)).complete(self)
 
 
 class Received(models.Model):

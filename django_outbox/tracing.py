@@ -26,10 +26,13 @@ _NAME = "django_outbox"
 _carried: ContextVar[Mapping[str, str] | None] = ContextVar("django_outbox_trace_context", default=None)
 
 
-def outgoing() -> dict[str, str]:
-    """Return the trace headers for a message that is written now; empty when there is nothing to continue."""
+def outgoing() -> dict[str, str] | None:
+    """Return the trace headers for a message that is written now, empty when there is nothing to continue.
+
+    None where ``TRACE_CONTEXT`` is off.
+    """
     if not settings.TRACE_CONTEXT:
-        return {}
+        return None
     carried = dict(_carried.get() or {})
     otel = _otel()
     if otel is None:

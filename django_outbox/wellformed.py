@@ -13,14 +13,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
+from django_outbox import jsontext
 from django_outbox.exceptions import InvalidMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -52,7 +53,7 @@ def check_body(body: Any, max_depth: int = MAX_DEPTH, encoder: type[json.JSONEnc
     if hasattr(body, "resolve_expression"):
         return  # Not a value but something that the database works out.
     try:
-        text = _strict(cast("Any", encoder))(body)
+        text = jsontext.writer(encoder, allow_nan=False)(body)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         _find(body, "body", max_depth, encoder)
         raise InvalidMessage(f"The body cannot be written as JSON: {error}.") from error
@@ -116,12 +117,6 @@ def is_storable(document: Any, max_depth: int = MAX_DEPTH) -> bool:
     except InvalidMessage:
         return False
     return True
-
-
-@lru_cache(maxsize=16)
-def _strict(encoder: Callable[..., json.JSONEncoder] | None) -> Callable[[Any], str]:
-    """Return what writes JSON as ``json.dumps`` does, and no number that JSON cannot say."""
-    return (encoder or json.JSONEncoder)(allow_nan=False).encode
 
 
 def _check_text(what: str, value: Any, limit: int) -> None:
