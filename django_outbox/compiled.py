@@ -38,7 +38,8 @@ def saves_plainly(model: type[Model]) -> bool:
 
 def is_unheard(model: type[Model]) -> bool:
     """Tell whether nobody but ``Model.save`` itself would notice that a row is saved."""
-    return model.save_base is Model.save_base and not (pre_save.has_listeners(model) or post_save.has_listeners(model))
+    is_heard = any([signal.receivers and signal.has_listeners(model) for signal in (pre_save, post_save)])
+    return model.save_base is Model.save_base and not is_heard
 
 
 def insert(rows: Sequence[Model], using: str) -> bool:
@@ -82,7 +83,8 @@ class Insertion:
         given = row.__dict__
         for name in self.stamped:
             given[name] = timezone.now()
-        return [column.of(given[column.name]) for column in self.columns]
+        # As Column.of does, which each value would call.
+        return [ways.get(type(value := given[name]), other)(value) for name, ways, other, _, _ in self.columns]
 
 
 def have_expression(rows: Iterable[Model]) -> bool:

@@ -35,7 +35,7 @@ def outgoing() -> dict[str, str] | None:
         return None
     carried = dict(_carried.get() or {})
     otel = _otel()
-    if otel is None:
+    if otel is None or not otel.context.get_current():
         return carried
     headers: dict[str, str] = {}
     otel.propagator.inject(headers)

@@ -42,7 +42,7 @@ def works_with(using: str) -> bool:
 
 def notify_after_commit(using: str) -> None:
     """Wake the publishers of a database once the transaction that is open on it is committed; never raises."""
-    if not works_with(using):
+    if (_is_quiet(using) and not connections[using].in_atomic_block) or not works_with(using):
         return
     try:
         transaction.on_commit(partial(_notify, using), using=using, robust=True)
@@ -52,15 +52,19 @@ def notify_after_commit(using: str) -> None:
 
 
 def _notify(using: str) -> None:
-    now = time.monotonic()
-    if now < _quiet_until.get(using, 0.0):
+    if _is_quiet(using):
         return
-    _quiet_until[using] = now + settings.NOTIFY_DEBOUNCE
+    _quiet_until[using] = time.monotonic() + settings.NOTIFY_DEBOUNCE
     try:
         with connections[using].cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
     except DatabaseError as error:
         logger.debug("The publisher could not be woken and will look by itself: %s", error)
+
+
+def _is_quiet(using: str) -> bool:
+    """Tell whether the publishers were woken a moment ago, and look often for now."""
+    return time.monotonic() < _quiet_until.get(using, 0.0)
 
 
 class Listener:
