@@ -38,7 +38,7 @@ def saves_plainly(model: type[Model]) -> bool:
 
 def is_unheard(model: type[Model]) -> bool:
     """Tell whether nobody but ``Model.save`` itself would notice that a row is saved."""
-    is_heard = any([signal.receivers and signal.has_listeners(model) for signal in (pre_save, post_save)])
+    is_heard = any(signal.receivers and signal.has_listeners(model) for signal in (pre_save, post_save))
     return model.save_base is Model.save_base and not is_heard
 
 

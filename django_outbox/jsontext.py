@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from json import encoder as stdlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ def writer(kind: type[json.JSONEncoder] | None = None, *, allow_nan: bool = True
 
     Only a document that holds itself ends in another error: ``RecursionError``.
     """
-    return _writer(kind or json.JSONEncoder, allow_nan)
+    return _writer(cast("Any", kind or json.JSONEncoder), allow_nan)
 
 
 @lru_cache(maxsize=32)
