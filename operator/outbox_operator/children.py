@@ -20,7 +20,7 @@ from outbox_operator.build.child import (
 )
 from outbox_operator.build.disruption import disruption_budget
 from outbox_operator.build.scaled_object import scaled_object, trigger_authentication
-from outbox_operator.ownership import is_owned, name_conflict
+from outbox_operator.ownership import is_orphan, is_owned, name_conflict
 from outbox_operator.scaling import is_stuck, most_workers
 
 Builder = Callable[[Resource, Object | None], Object | None]
@@ -97,7 +97,7 @@ def _plan(resource: Resource, deployment: Object | None, kind: ChildKind, presen
         conflict = name_conflict(resource, kind.name, live) or _still_going(kind, live)
         return Child(kind, wanted, live, present.served, conflict)
     # What is not ours is not in our way when we want nothing: no removal, and nothing to report.
-    ours = live is not None and is_owned(resource, live)
+    ours = live is not None and (is_owned(resource, live) or is_orphan(resource, live))
     return Child(kind, None, live if ours else None, present.served)
 
 

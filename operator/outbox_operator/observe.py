@@ -12,6 +12,7 @@ from outbox_operator.build.references import ConfigName
 from outbox_operator.children import Present, kinds_to_look_at
 from outbox_operator.errors import UnknownKindError
 from outbox_operator.kube import DEPLOYMENTS, PODS, type_of, type_of_child, type_of_config
+from outbox_operator.ownership import is_orphan
 from outbox_operator.plan import Observed, draft
 from outbox_operator.status import needs_pods, was_scaled
 
@@ -45,12 +46,13 @@ async def observe(
 ) -> Observed:
     """Read the Deployment, on wish its siblings, the followed workload, and what the pod template refers to."""
     namespace = resource.key.namespace
-    kinds = kinds_to_look_at(resource, scaled_before=was_scaled(resource, status)) if siblings else ()
-    live, workload, children = await asyncio.gather(
-        reader.get(DEPLOYMENTS, namespace, deployment_name(resource.key)),
-        _read_workload(reader, resource),
-        _read_children(reader, resource.key, kinds),
+    live, workload = await asyncio.gather(
+        reader.get(DEPLOYMENTS, namespace, deployment_name(resource.key)), _read_workload(reader, resource)
     )
+    # One that was left behind may have been scaled for a predecessor, of which the status says nothing.
+    scaled_before = was_scaled(resource, status) or (live is not None and is_orphan(resource, live))
+    kinds = kinds_to_look_at(resource, scaled_before=scaled_before) if siblings else ()
+    children = await _read_children(reader, resource.key, kinds)
     needed = {item.target for item in draft(resource, workload).references}
     autoscaling = resource.worker.autoscaling
     needed |= {ConfigName("Secret", item.secret) for item in (autoscaling.secrets if autoscaling else ())}

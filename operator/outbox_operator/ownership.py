@@ -38,7 +38,7 @@ def name_conflict(resource: Resource, kind: str, live: Object | None, *, adoptab
         return None
     name, owner = live["metadata"]["name"], controller_of(live)
     if owner is None:
-        if adoptable and _has_our_labels(resource, live):
+        if adoptable and is_orphan(resource, live):
             return None
         belongs = "was made by somebody else"
     elif (owner["kind"], owner["name"]) == (resource.key.kind.name, resource.key.name):
@@ -59,7 +59,10 @@ def is_owned(resource: Resource, live: Mapping[str, Any]) -> bool:
     return owner is not None and owner["uid"] == resource.uid
 
 
-def _has_our_labels(resource: Resource, live: Mapping[str, Any]) -> bool:
+def is_orphan(resource: Resource, live: Mapping[str, Any]) -> bool:
+    """Tell whether an object was left by a resource of this kind and name that was deleted without its children."""
+    if controller_of(live) is not None:
+        return False
     labels = live["metadata"].get("labels") or {}
     wanted = {MANAGED_BY: FIELD_MANAGER, **selector_labels(resource.key)}
     return wanted.items() <= labels.items()

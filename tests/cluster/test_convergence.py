@@ -68,6 +68,19 @@ def test_a_deployment_left_by_an_orphaning_deletion_is_adopted(served: Cluster, 
     assert adopted["metadata"]["uid"] == first["metadata"]["uid"]
 
 
+def test_a_budget_left_by_an_orphaning_deletion_is_removed_when_it_is_not_wanted_any_more(
+    served: Cluster, name: str
+) -> None:
+    served.apply(publisher(name, replicas=2))
+    served.wait("poddisruptionbudget", f"{name}-pub", "exists", exists)
+    served.kubectl("delete", "obpub", name, "--cascade=orphan")
+    served.wait(
+        "poddisruptionbudget", f"{name}-pub", "no owner", lambda found: not found["metadata"].get("ownerReferences")
+    )
+    served.apply(publisher(name, replicas=1))
+    served.wait_gone("poddisruptionbudget", f"{name}-pub")
+
+
 def test_nothing_is_left_on_the_users_objects(served: Cluster, name: str) -> None:
     served.apply(publisher(name), subscription(name))
     for kind in ("obpub", "obsub"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from outbox_operator.api import conditions as api
 from outbox_operator.build.child import POD_DISRUPTION_BUDGET
 from outbox_operator.build.references import ConfigName
-from outbox_operator.children import Child, Present
+from outbox_operator.children import CHILD_KINDS, Child, Present
+from outbox_operator.kube import DEPLOYMENTS
+from outbox_operator.observe import observe
 from outbox_operator.plan import Observed, plan
 from outbox_operator.status import Outcome, is_settled, ready
 from tests.unit.operator.golden_files import assert_golden
@@ -71,8 +74,28 @@ def test_a_child_of_somebody_else_is_neither_taken_over_nor_removed(metadata: An
     assert (unwanted.removable, unwanted.conflict) == (False, None)
 
 
-def test_an_orphaned_child_of_ours_is_adopted() -> None:
-    assert budget(publisher(replicas=2), live_budget(ownerReferences=[])).conflict is None
+def test_an_orphaned_child_of_ours_is_adopted_or_removed() -> None:
+    orphan = live_budget(ownerReferences=[])
+    assert budget(publisher(replicas=2), orphan).conflict is None
+    assert budget(publisher(replicas=1), orphan).removable
+
+
+@pytest.mark.parametrize("is_orphan", [True, False])
+def test_an_orphaned_deployment_has_whatever_scaled_it_looked_for(is_orphan: bool) -> None:
+    resource = publisher(replicas=2)
+    live = plan(resource, Observed()).deployment
+    assert live is not None
+    if is_orphan:
+        live = {**live, "metadata": {**live["metadata"], "ownerReferences": []}}
+
+    class Cluster:
+        async def get(self, type_: Any, *_: Any) -> Any:
+            return live if type_ == DEPLOYMENTS else None
+
+        get_of_known_kind = get
+
+    found = asyncio.run(observe(cast("Any", Cluster()), resource))
+    assert set(found.children) == (set(CHILD_KINDS) if is_orphan else {POD_DISRUPTION_BUDGET})
 
 
 def test_a_child_that_cannot_be_made_is_told_in_ready_and_looked_at_again() -> None:
