@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tests.rig.paths import REPOSITORY, state_directory
 from tests.rig.rundirs import run_directory
-from tests.rig.waiting import MissingProgramError
+from tests.rig.waiting import MissingProgramError, RigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +67,18 @@ ServerT = TypeVar("ServerT", bound=Server)
 @contextlib.contextmanager
 def serving(kind: type[ServerT]) -> Iterator[ServerT]:
     """A started server in a directory of its own, ended and removed at the end."""
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(_started(kind))
+        except RigError as error:
+            # Ports are chosen before the server listens there, and runs side by side may choose the same ones.
+            print(f"{kind.__name__} did not start, once more on other ports: {error}", flush=True)
+            server = stack.enter_context(_started(kind))
+        yield server
+
+
+@contextlib.contextmanager
+def _started(kind: type[ServerT]) -> Iterator[ServerT]:
     with run_directory(services_directory()) as directory:
         server = kind(directory / kind.__name__.lower())
         try:
