@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,10 +39,15 @@ EXIT_STOPPED: Final = 0
 EXIT_FAILED: Final = 1
 _FINISH_SECONDS: Final = 5.0
 """How long reconciliations in flight may go on after SIGTERM."""
+_WATCH_WITHIN_SECONDS: Final = 5.0
+"""How long the watches, which list everything once more, leave the processor to what was there at the start."""
+_SWITCH_SECONDS: Final = 0.0005
+"""How long the watches may keep the interpreter lock from the rest; a tenth of what Python does by default."""
 
 
 async def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT (0), or until the lead or the watches are lost (1)."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     disable_created_metrics()  # type: ignore[no-untyped-call]
     # What the imports have made stays for good; the collector would walk through all of it again and again.
     gc.freeze()
@@ -102,7 +108,12 @@ async def _work(
     health.working()
     tasks = [asyncio.create_task(queue.work(), name=f"worker-{number}") for number in range(settings.workers)]
     tasks.append(asyncio.create_task(teller.run(), name="teller"))
-    tasks.append(asyncio.create_task(resync.run(settings.resync_seconds, health, watches.start), name="resync"))
+
+    async def watch() -> None:
+        await queue.first_taken(_WATCH_WITHIN_SECONDS)
+        watches.start()
+
+    tasks.append(asyncio.create_task(resync.run(settings.resync_seconds, health, watch), name="resync"))
     logger.info("working on %s", ", ".join(settings.watch_namespaces) or "the whole cluster")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     ends: set[asyncio.Future[Any]] = {stopping, watches.ended, *tasks, *([lost] if lost else [])}

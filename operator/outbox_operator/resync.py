@@ -100,11 +100,11 @@ class Resync:
         """Labels of `outbox_operator_resources` that have been set."""
 
     async def run(
-        self, seconds: float, health: Health, begin: Callable[[], None], sleep: Sleep = asyncio.sleep
+        self, seconds: float, health: Health, begin: Callable[[], Awaitable[None]], sleep: Sleep = asyncio.sleep
     ) -> None:
         """Look until cancelled. Once everything can be listed, `begin` starts the watches, which list it themselves."""
         await self._until_listed(health, sleep)
-        begin()
+        await begin()
         while True:
             await sleep(seconds)
             try:

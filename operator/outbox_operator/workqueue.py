@@ -7,6 +7,7 @@ handled, so any number of triggers costs one reconciliation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -51,11 +52,14 @@ class Lanes:
         """With the moment in which each was put here."""
         self._number = asyncio.Semaphore(0)
         self._turn = 0
+        self._none_first = asyncio.Event()
+        self._none_first.set()
 
     def put(self, key: Key) -> None:
         """Add a key."""
         if self._comes_first(key):
             self._first.append(key)
+            self._none_first.clear()
         else:
             self._others.append((self._clock(), key))
         self._number.release()
@@ -64,7 +68,18 @@ class Lanes:
         """Take the next key; waits until there is one."""
         await self._number.acquire()
         self._turn += 1
-        return self._others.popleft()[1] if self._is_other_next() else self._first.popleft()
+        if self._is_other_next():
+            return self._others.popleft()[1]
+        key = self._first.popleft()
+        if not self._first:
+            self._none_first.set()
+        return key
+
+    async def first_taken(self, seconds: float) -> None:
+        """Wait until none is left of those that come first, so many seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._none_first.wait()
 
     def _is_other_next(self) -> bool:
         if not self._first or not self._others:
@@ -88,6 +103,10 @@ class WorkQueue:
         self._closed = False
         self._resting = asyncio.Event()
         self._resting.set()
+
+    async def first_taken(self, seconds: float) -> None:
+        """Wait until every key that comes first is being handled, so many seconds at most."""
+        await self._ready.first_taken(seconds)
 
     def close(self) -> None:
         """Take and hand out nothing more; what is being handled goes on."""

@@ -257,8 +257,11 @@ async def run_rounds(api: Flaky, rounds: int) -> tuple[Health, list[int]]:
         if paused > rounds:
             raise InterruptedError
 
+    async def begin() -> None:
+        began.append(paused)
+
     with pytest.raises(InterruptedError):
-        await resync_of(api, Deliveries(), []).run(60, health, lambda: began.append(paused), sleep)
+        await resync_of(api, Deliveries(), []).run(60, health, begin, sleep)
     return health, began
 
 

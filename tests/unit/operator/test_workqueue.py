@@ -199,3 +199,16 @@ async def test_an_empty_queue_waits_for_the_next_key() -> None:
     await asyncio.sleep(0)
     lanes.put(A)
     assert await waiting == A
+
+
+async def test_who_waits_for_those_that_come_first_goes_on_when_all_are_taken_or_patience_is_over() -> None:
+    lanes = Lanes(lambda key: key.name.isupper())
+    await lanes.first_taken(60)
+    for name in "aAB":
+        lanes.put(named(name))
+    waiting = asyncio.create_task(lanes.first_taken(60))
+    await taken(lanes, 1)
+    await lanes.first_taken(0.001)
+    assert not waiting.done()
+    await taken(lanes, 1)
+    await waiting
