@@ -115,14 +115,17 @@ class Cluster:
         )
 
     def make_ready(self, selector: str, number: int) -> None:
-        """Play the kubelet: report the selected pods as ready once there are so many."""
+        """Play the kubelet: report the selected pods as ready once there are so many.
+
+        Those that are ready already are passed over: the first of the others may be the one that ends them.
+        """
         pods = wait_until(
             f"{number} pods {selector}",
             lambda: found if len(found := self.list("pods", selector)) == number else None,
             seconds=SECONDS,
             state=lambda: self.kubectl("get", "pods", "--show-labels"),
         )
-        for pod in pods:
+        for pod in (pod for pod in pods if condition(pod, "Ready").get("status") != "True"):
             ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
             self.patch_pod(pod["metadata"]["name"], {"phase": "Running", "conditions": [ready]})
 
