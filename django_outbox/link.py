@@ -13,7 +13,6 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stomp import StompConnection12
 from stomp.exception import StompException
 from stomp.listener import ConnectionListener
 
@@ -23,7 +22,7 @@ from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused, Sub
 from django_outbox.transport.cut import is_cut, mark_cut_frames
 from django_outbox.transport.joined import JoinedWrites
 from django_outbox.transport.messages import MessageTap
-from django_outbox.transport.stomp import OpenConnection, describe_error, open_connection
+from django_outbox.transport.stomp import OpenConnection, describe_error, open_connection, tap
 from django_outbox.transport.wire import send_at_once
 
 if TYPE_CHECKING:
@@ -114,10 +113,8 @@ class Link:
         self._writes = JoinedWrites(self.connection.transport)
 
     def _tap(self, connection: Any) -> None:
-        """Hear messages before stomp.py does; a connection class of the project's own sees each frame."""
-        if type(connection) is StompConnection12:
-            # Of a plain connection it is ``WholeFrames``.
-            connection.transport.receive.take = MessageTap(self._listener.on_message)
+        """Hear messages before stomp.py does."""
+        tap(connection, MessageTap(self._listener.on_message))
 
     def subscribe(
         self, destination: str, headers: Mapping[str, Any], identity: str | None = None, seconds: float | None = None

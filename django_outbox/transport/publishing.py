@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from stomp import StompConnection12
 from stomp.exception import StompException
 
 from django_outbox import settings
@@ -21,7 +20,7 @@ from django_outbox.transport.declared import DeclaredQueues
 from django_outbox.transport.frames import send_frame, unsendable
 from django_outbox.transport.lanes import Lanes
 from django_outbox.transport.receipts import ReceiptTap
-from django_outbox.transport.stomp import OpenConnection, abort, hosts_in_words, open_connection
+from django_outbox.transport.stomp import OpenConnection, abort, hosts_in_words, is_plain, open_connection, tap
 from django_outbox.transport.wire import bound_sending
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ class StompTransport:
             else:
                 self._book.refuse(message.key, problem)
         self._book.expect({receipt: message.key for receipt, message in sent.items()})
-        if _is_plain(connection):
+        if is_plain(connection):
             frames = [
                 send_frame(one.destination, one.body, self._headers(one, dialect), key) for key, one in sent.items()
             ]
@@ -193,11 +192,4 @@ class StompTransport:
         return headers
 
     def _tap(self, connection: Any) -> None:
-        if _is_plain(connection):
-            # Of a plain connection it is ``WholeFrames``.
-            connection.transport.receive.take = ReceiptTap(self._book.hear)
-
-
-def _is_plain(connection: Any) -> bool:
-    """Tell whether frames may go past the connection's methods: a class of the project's own wants to see each."""
-    return type(connection) is StompConnection12
+        tap(connection, ReceiptTap(self._book.hear))
