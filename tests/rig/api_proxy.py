@@ -111,9 +111,10 @@ class ApiProxy:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _stop(self) -> None:
+        # The session first: it waits for the ends of its connections, and a handler that is cancelled does not.
+        await self._session.close()
         await self._cut()
         await self._runner.cleanup()
-        await self._session.close()
 
     async def _cut(self) -> int:
         cut = list(self._watches)
