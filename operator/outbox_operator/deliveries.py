@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from outbox_operator import metrics
 from outbox_operator.api.marks import marks_of
-from outbox_operator.api.resource import GROUP, KIND_BY_NAME, Key, Kind
-from outbox_operator.ownership import controller_of
+from outbox_operator.api.resource import Key, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,11 +99,3 @@ def _followed(obj: Mapping[str, Any] | None) -> str | None:
 def key_of(kind: Kind, obj: Mapping[str, Any]) -> Key:
     """Return the key of one of our resources."""
     return Key(kind, obj["metadata"]["namespace"], obj["metadata"]["name"])
-
-
-def owner_key(deployment: Mapping[str, Any]) -> Key | None:
-    """Return the resource that a Deployment belongs to, or None when it is not ours."""
-    owner = controller_of(deployment)
-    if owner is None or not owner["apiVersion"].startswith(f"{GROUP}/") or owner["kind"] not in KIND_BY_NAME:
-        return None
-    return Key(KIND_BY_NAME[owner["kind"]], deployment["metadata"]["namespace"], owner["name"])

@@ -18,10 +18,11 @@ import kopf
 
 from outbox_operator.api.marks import marks_of
 from outbox_operator.api.resource import GROUP, KINDS, VERSION, Key, Kind
-from outbox_operator.deliveries import WatchEvent, key_of, owner_key
+from outbox_operator.deliveries import WatchEvent, key_of
 from outbox_operator.errors import KubeError
 from outbox_operator.kube import DEPLOYMENTS, load_configuration
 from outbox_operator.mirror import snapshot
+from outbox_operator.ownership import owner_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

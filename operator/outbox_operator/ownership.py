@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from outbox_operator.api.conditions import NAME_CONFLICT, TERMINATING_PREDECESSOR, Problem
+from outbox_operator.api.resource import GROUP, KIND_BY_NAME, Key
 from outbox_operator.build.labels import MANAGED_BY, selector_labels
 from outbox_operator.build.names import FIELD_MANAGER
 
@@ -18,6 +19,14 @@ def controller_of(obj: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the owner reference of an object's controller."""
     owners: Iterable[Mapping[str, Any]] = obj["metadata"].get("ownerReferences") or ()
     return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def owner_key(child: Mapping[str, Any]) -> Key | None:
+    """Return the resource that an object belongs to, or None when it is not ours."""
+    owner = controller_of(child)
+    if owner is None or not owner["apiVersion"].startswith(f"{GROUP}/") or owner["kind"] not in KIND_BY_NAME:
+        return None
+    return Key(KIND_BY_NAME[owner["kind"]], child["metadata"]["namespace"], owner["name"])
 
 
 def deployment_conflict(resource: Resource, live: Object | None) -> Problem | None:

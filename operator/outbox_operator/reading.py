@@ -7,24 +7,20 @@ soon as something has, `reconcile` reads everything anew and decides again; see 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from outbox_operator.api.resource import KINDS, Key, Object
-from outbox_operator.build.child import POD_DISRUPTION_BUDGET
+from outbox_operator.budgets import BUDGETS, Budgets
 from outbox_operator.build.names import deployment_name
-from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, SECRETS, Api, Type, type_of, type_of_child
-from outbox_operator.mirror import Mirror, Place, Snapshot, snapshot, unpacked
+from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, SECRETS, Api, Type, type_of
+from outbox_operator.mirror import Mirror, Place, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 CONFIG_SECONDS: Final = 1.0
 """A Secret or ConfigMap that was read serves others for so long: a thousand new resources may refer to one."""
-BUDGET_SECONDS: Final = 30.0
-"""A PodDisruptionBudget, which nobody watches, is believed to be as it was for so long."""
 _WATCHED: Final = frozenset({DEPLOYMENTS, *(type_of(kind) for kind in KINDS)})
-_BUDGETS: Final = type_of_child(POD_DISRUPTION_BUDGET)
 
 
 class Reader(Protocol):
@@ -80,8 +76,7 @@ class Memory:
         self.api = api
         self.mirror = mirror
         self.configs = Briefly(CONFIG_SECONDS)
-        self._budgets: dict[Place, tuple[float, Snapshot]] = {}
-        """Until when each is believed."""
+        self.budgets = Budgets()
         self._doubted: set[Key] = set()
 
     def doubt(self, key: Key) -> None:
@@ -108,9 +103,8 @@ class Memory:
             return
         if type_ in _WATCHED:
             self.mirror.note(snapshot(type_.plural, obj))
-        elif type_ == _BUDGETS:
-            found = snapshot(type_.plural, obj)
-            self._budgets[found.place] = (time.monotonic() + BUDGET_SECONDS, found)
+        elif type_ == BUDGETS:
+            self.budgets.note(obj)
 
     def learned(self, type_: Type, place: Place, found: Object | None) -> None:
         """Note what the API server has answered about an object."""
@@ -123,17 +117,12 @@ class Memory:
         """Note that an object was found not to exist."""
         place = Place(type_.plural, namespace, name)
         self.mirror.drop(place)
-        self._budgets.pop(place, None)
+        self.budgets.drop(place)
 
     def forget(self, key: Key) -> None:
         """Note that a resource is gone."""
         self._doubted.discard(key)
-        self._budgets.pop(Place(_BUDGETS.plural, key.namespace, deployment_name(key)), None)
-
-    def budget(self, place: Place) -> Object | None:
-        """Return a PodDisruptionBudget as it was a moment ago."""
-        until, found = self._budgets.get(place, (0.0, None))
-        return unpacked(found) if found is not None and time.monotonic() < until else None
+        self.budgets.drop(Place(BUDGETS.plural, key.namespace, deployment_name(key)))
 
 
 class Reading:
@@ -171,8 +160,8 @@ class Reading:
             UnknownKindError: the API server does not know such objects.
         """
         place = Place(type_.plural, namespace, name)
-        if type_ == _BUDGETS and not self.fresh:
-            found = self._memory.budget(place)
+        if type_ == BUDGETS and not self.fresh:
+            found = self._memory.budgets.get(place)
             if found is not None:
                 self.remembered = True
                 return found

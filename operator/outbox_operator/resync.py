@@ -3,7 +3,8 @@
 A watch can die in silence while the process lives. So everything is listed and compared with what the watches
 delivered: what stays undelivered is counted, put on the queue, and when it happens again and again /healthz fails.
 Lists are of metadata only: its generation and version tell whether the present state of an object is known.
-Secrets and ConfigMaps, which no watch delivers, are compared with what the resources were decided from. And whatever
+PodDisruptionBudgets, Secrets and ConfigMaps, which no watch delivers, are compared with what was known of them, or with
+what the resources were decided from. And whatever
 looks as it should is reconciled all the same, a share of it each time: that bounds the cost of a look, not its depth.
 """
 
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from outbox_operator import metrics
 from outbox_operator.api.resource import KINDS, Key, Kind
+from outbox_operator.budgets import BUDGETS
 from outbox_operator.build.labels import OWNED_SELECTOR
-from outbox_operator.deliveries import key_of, owner_key
+from outbox_operator.deliveries import key_of
 from outbox_operator.errors import KubeError
 from outbox_operator.kube import DEPLOYMENTS, type_of, type_of_config
 from outbox_operator.mirror import Place, mention, snapshot
+from outbox_operator.ownership import owner_key
 
 if TYPE_CHECKING:
     from outbox_operator.knowledge import Knowledge
@@ -119,11 +122,14 @@ class Resync:
             try:
                 listed = await self._list()
                 others = [obj for place in self._namespaces for obj in await self._names(place)]
+                budgets = await self._budgets()
             except KubeError as error:
                 health.answered()
                 logger.warning("waiting until everything can be listed: %s", error)
                 await sleep(_LIST_RETRY_SECONDS)
             else:
+                for budget in budgets:
+                    self._memory.budgets.note(budget)
                 self._begin(listed, others)
                 return
 
@@ -155,6 +161,7 @@ class Resync:
         alone = keys - {owner_key(obj) for obj in listed[DEPLOYMENTS.plural]}
         gone = self._turn.keys() - keys
         doubtful = {*alone, *gone, *_concerned(late), *_concerned(behind), *await self._outdated()}
+        doubtful |= self._memory.budgets.concerned(await self._budgets(metadata_only=True))
         for key in doubtful:
             self._memory.doubt(key)
         for key in {*doubtful, *self._in_turn(keys)}:
@@ -211,6 +218,12 @@ class Resync:
             ours = [deployment for deployment in owned if owner_key(deployment) is not None]
             listed.setdefault(DEPLOYMENTS.plural, []).extend(ours)
         return listed
+
+    async def _budgets(self, *, metadata_only: bool = False) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for namespace in self._namespaces:
+            found += await self._api.list(BUDGETS, namespace, OWNED_SELECTOR, metadata_only=metadata_only)
+        return found
 
     async def _names(self, namespace: str | None) -> list[dict[str, Any]]:
         """Return every Deployment, whoever's it is, without its content."""

@@ -44,7 +44,7 @@ RIGHTS: Final = (
     Right(
         "policy",
         "poddisruptionbudgets",
-        ("get", "create", "patch", "delete"),
+        ("get", "list", "create", "patch", "delete"),
         "keep a PodDisruptionBudget beside each Deployment",
     ),
     *(

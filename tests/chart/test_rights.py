@@ -17,7 +17,7 @@ NEEDED = {
     "publishers/finalizers.djangooutbox.io": {"update"},
     "subscriptions/finalizers.djangooutbox.io": {"update"},
     "deployments.apps": {"get", "list", "watch", "create", "patch"},
-    "poddisruptionbudgets.policy": {"get", "create", "patch", "delete"},
+    "poddisruptionbudgets.policy": {"get", "list", "create", "patch", "delete"},
     "scaledobjects.keda.sh": {"get", "create", "patch", "delete"},
     "triggerauthentications.keda.sh": {"get", "create", "patch", "delete"},
     "pods.": {"list"},

@@ -64,10 +64,10 @@ What the operator may do where its resources live: exactly the calls it makes.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch]
-# Read by name beside each Deployment, removed when no longer wanted.
+# Beside each Deployment, removed when no longer wanted. Listed to find what somebody has edited.
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, create, patch, delete]
+  verbs: [get, list, create, patch, delete]
 # For `spec.autoscaling`: KEDA's objects beside a Deployment. Where KEDA is not installed, these grant nothing.
 - apiGroups: [keda.sh]
   resources: [scaledobjects, triggerauthentications]

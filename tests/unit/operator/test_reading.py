@@ -10,16 +10,16 @@ import pytest
 
 from outbox_operator import reading
 from outbox_operator.api.resource import PUBLISHER, Key
-from outbox_operator.build.child import POD_DISRUPTION_BUDGET
+from outbox_operator.budgets import BUDGETS
 from outbox_operator.build.labels import object_labels
 from outbox_operator.errors import UnreachableError
-from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, SECRETS, Type, type_of, type_of_child
+from outbox_operator.kube import CONFIG_MAPS, DEPLOYMENTS, SECRETS, Type, type_of
 from outbox_operator.mirror import Mirror, Place, mention, place_of, snapshot
 from outbox_operator.reading import Memory
 from tests.unit.operator.objects import metadata
 
 ORDERS = Key(PUBLISHER, "shop", "orders")
-BUDGETS = type_of_child(POD_DISRUPTION_BUDGET)
+
 PLACE = Place("deployments", "shop", "orders-pub")
 
 
@@ -185,12 +185,49 @@ async def test_a_secret_is_forgotten_after_a_while(monkeypatch: pytest.MonkeyPat
             await asyncio.sleep(0)
 
 
-async def test_a_budget_is_believed_for_a_while_unless_it_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
-    memory, api = memory_of(obj("orders-pub", 1))
+def budget(*, owned: bool = True, **metadata: Any) -> Any:
+    owner = {"apiVersion": "djangooutbox.io/v1alpha1", "kind": "Publisher", "name": "orders", "controller": True}
+    found = obj("orders-pub", 1)
+    return {**found, "metadata": {**found["metadata"], "ownerReferences": [owner] if owned else [], **metadata}}
+
+
+async def read_budget(read: reading.Reading) -> Any:
+    return await read.get_of_known_kind(BUDGETS, "shop", "orders-pub")
+
+
+async def test_a_budget_of_ours_is_believed_unless_it_is_doubted() -> None:
+    memory, api = memory_of(budget())
     for read, asked in ((memory.reading(ORDERS), 1), (memory.reading(ORDERS), 1), (memory.anew(), 2)):
-        assert await read.get_of_known_kind(BUDGETS, "shop", "orders-pub") == obj("orders-pub", 1)
+        assert await read_budget(read) == budget()
         assert api.asked["orders-pub"] == asked
-    monkeypatch.setattr(reading, "BUDGET_SECONDS", 0.0)
-    await memory.anew().get_of_known_kind(BUDGETS, "shop", "orders-pub")
-    await memory.reading(ORDERS).get_of_known_kind(BUDGETS, "shop", "orders-pub")
-    assert api.asked["orders-pub"] == 4
+
+
+async def test_a_budget_that_is_not_ours_is_read_by_each_pass() -> None:
+    memory, api = memory_of(budget(owned=False))
+    for asked in (1, 2):
+        await read_budget(memory.reading(ORDERS))
+        assert api.asked["orders-pub"] == asked
+
+
+@pytest.mark.parametrize(
+    ("listed", "concerned"),
+    [
+        ([budget()], set()),
+        ([budget(resourceVersion="7")], set()),
+        ([budget(generation=2)], {ORDERS}),
+        ([budget(labels={"seen": "1"})], {ORDERS}),
+        ([budget(uid="another")], {ORDERS}),
+        ([budget(owned=False)], {ORDERS}),
+        ([], {ORDERS}),
+    ],
+    ids=["as it was", "another status", "another spec", "another label", "made again", "without its owner", "gone"],
+)
+async def test_a_list_shows_which_budgets_are_no_longer_as_they_were(listed: list[Any], concerned: set[Key]) -> None:
+    memory, _ = memory_of(budget())
+    await read_budget(memory.reading(ORDERS))
+    assert memory.budgets.concerned(listed) == concerned
+
+
+def test_a_list_shows_budgets_that_nothing_was_known_of() -> None:
+    memory, _ = memory_of()
+    assert memory.budgets.concerned([budget(), budget(name="web", owned=False)]) == {ORDERS}

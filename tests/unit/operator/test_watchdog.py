@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from outbox_operator.api.resource import PUBLISHER, SUBSCRIPTION, Key
+from outbox_operator.budgets import BUDGETS
 from outbox_operator.build.references import ConfigName
 from outbox_operator.deliveries import Deliveries, WatchEvent
 from outbox_operator.dependencies import Dependencies
@@ -232,6 +233,30 @@ def test_a_look_that_never_comes_is_a_complaint_but_standing_by_is_none() -> Non
     health.working()
     now += 10_000.0
     assert "no full look" in str(health.complaint())
+
+
+async def test_a_budget_that_is_not_as_it_was_has_its_resource_looked_at_without_waiting_for_its_turn() -> None:
+    api, deliveries = many(3 * SHARE)
+    api.objects[BUDGETS] = [owned(owner=f"p{index}") for index in range(3 * SHARE)]
+    added: list[Key] = []
+    resync = resync_of(api, deliveries, added)
+    await first_listing(resync)
+    added.clear()
+    await resync.look(no_sleep)
+    waiting = next(index for index in range(3 * SHARE) if Key(PUBLISHER, "shop", f"p{index}") not in added)
+    api.objects[BUDGETS][waiting] = owned(owner=f"p{waiting}", generation=2)
+    await resync.look(no_sleep)
+    assert Key(PUBLISHER, "shop", f"p{waiting}") in added[SHARE:]
+
+
+async def first_listing(resync: Resync) -> None:
+    """Run until the watches would begin."""
+
+    async def begin() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        await resync.run(60, Health(60), begin, no_sleep)
 
 
 class Flaky(ListingApi):
