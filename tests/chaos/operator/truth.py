@@ -57,6 +57,11 @@ class Snapshot:
     def named(self, kind: str, name: str) -> dict[str, Any] | None:
         return next((obj for obj in self.objects.get(kind, []) if obj["metadata"]["name"] == name), None)
 
+    def versions(self, *without: str) -> dict[str, str]:
+        """Return the resourceVersion of each object by its uid, except of some kinds."""
+        kinds = (objects for kind, objects in self.objects.items() if kind not in without)
+        return {obj["metadata"]["uid"]: obj["metadata"]["resourceVersion"] for objects in kinds for obj in objects}
+
     @property
     def resources(self) -> list[dict[str, Any]]:
         return [*self.objects["Publisher"], *self.objects["Subscription"]]
