@@ -20,9 +20,10 @@ from django.db import connections, transaction
 from django_outbox import correlation, inbox, tracing
 from django_outbox.batches import BatchProcessor
 from django_outbox.exceptions import OutboxError
+from django_outbox.latesavepoints import LateSavepoints
 from django_outbox.payloads import GroupPayload
 from django_outbox.processing import LEFT, Ending, Job, Outcome, Processor
-from django_outbox.savepoints import LateReleases, SpareSavepoint, prove_sound
+from django_outbox.savepoints import SpareSavepoint, prove_sound
 from django_outbox.story import describe
 from django_outbox.trials import Trial
 
@@ -116,7 +117,7 @@ class GroupProcessor(Processor):
         until = time.monotonic() + _LONGEST_SECONDS
         identities: set[str] = set()
         with transaction.atomic(using=using):
-            with LateReleases(connection):
+            with LateSavepoints(connection):
                 for job in jobs:
                     if job.identity is not None and job.identity in identities:
                         break  # Delivered twice: the next group finds what comes of this one.

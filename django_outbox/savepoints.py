@@ -2,24 +2,20 @@
 
 A callback's own ``transaction.atomic()`` is a savepoint within the shared transaction, so what fails in it is undone as
 ever. What it writes outside of one is protected by a savepoint of ours, made just before the first such statement: most
-callbacks need none, and a savepoint costs two statements. ``groups.py`` opens a ``SpareSavepoint`` round each callback,
-and ``LateReleases`` round all of them.
+callbacks need none. ``groups.py`` opens a ``SpareSavepoint`` round each callback, within ``LateSavepoints``.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from django_outbox.latesavepoints import is_control
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
     from django.db.backends.base.base import BaseDatabaseWrapper
-
-_MAKE, _RELEASE, _UNDO = "SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT "
-# PQTRANS_INTRANS of libpq; psycopg 2 and 3 give its number.
-_IN_TRANSACTION = 2
-_CONTROL = (_MAKE, _RELEASE, _UNDO)
 
 
 class SpareSavepoint:
@@ -31,17 +27,17 @@ class SpareSavepoint:
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
         self._depth = len(connection.savepoint_ids)
-        self._watching = connection.execute_wrapper(self._before_statement)
         self._sid: str | None = None
 
     def __enter__(self) -> Self:
-        self._watching.__enter__()
+        # Before all others: what it does about a statement must have been said when ``LateSavepoints`` sees it.
+        self._connection.execute_wrappers.insert(0, self._before_statement)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watching.__exit__(kind, error, traceback)
+        self._connection.execute_wrappers.remove(self._before_statement)
 
     def make_if_needed(self) -> None:
         """Protect what is done now, unless a savepoint of the block's own does."""
@@ -73,55 +69,9 @@ class SpareSavepoint:
     def _before_statement(
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        if not (isinstance(sql, str) and sql.startswith(_CONTROL)):
+        if not is_control(sql):
             self.make_if_needed()
         return execute(sql, params, many, context)
-
-
-class LateReleases:
-    """Within the block a savepoint is released with the statement that makes the next one: a round trip less for each.
-
-    Nobody can tell: until then what is written stands where it would without the release, and the savepoint's name is
-    not used again. A savepoint of a transaction that has failed is released at once, for Django to hear of it. On
-    PostgreSQL only; elsewhere nothing is put off.
-    """
-
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        self._connection = connection
-        self._held: list[str] = []
-        self._watching = connection.execute_wrapper(self._before_statement)
-
-    def __enter__(self) -> Self:
-        if self._connection.vendor == "postgresql":
-            self._watching.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        # The end of the transaction, which comes next, releases the last one.
-        if self._connection.vendor == "postgresql":
-            self._watching.__exit__(kind, error, traceback)
-
-    def _before_statement(
-        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
-    ) -> Any:
-        if isinstance(sql, str) and sql.startswith(_CONTROL):
-            is_sound = _is_sound(self._connection)
-            if is_sound and sql.startswith(_RELEASE):
-                self._held.append(sql)
-                return None
-            if is_sound:
-                sql = "; ".join([*self._held, sql])
-            # What was made after the savepoint that a failed transaction goes back to is gone with it.
-            self._held.clear()
-        return execute(sql, params, many, context)
-
-
-def _is_sound(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether the open transaction can go on, as far as the driver knows; it is not asked over the network."""
-    status = connection.connection.info.transaction_status
-    return bool(status == _IN_TRANSACTION)
 
 
 def prove_sound(connection: BaseDatabaseWrapper) -> None:

@@ -1,4 +1,4 @@
-"""Releases of savepoints wait for the statement that makes the next one, where nobody can tell."""
+"""A driver that cannot carry savepoints along: releases wait for the next savepoint, where nobody can tell."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from django_outbox import savepoints
-from django_outbox.savepoints import LateReleases
+from django_outbox import latesavepoints
+from django_outbox.latesavepoints import LateSavepoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,9 @@ class _Database:
         self.connection = SimpleNamespace(info=SimpleNamespace(transaction_status=IN_TRANSACTION))
         self._wrappers: list[Any] = []
 
+    def ensure_connection(self) -> None:
+        """It is connected."""
+
     @contextmanager
     def execute_wrapper(self, wrapper: Any) -> Iterator[None]:
         self._wrappers.append(wrapper)
@@ -45,8 +48,8 @@ class _Database:
                 send(sql)
 
 
-def _late(database: _Database) -> LateReleases:
-    return LateReleases(cast("BaseDatabaseWrapper", database))
+def _late(database: _Database) -> LateSavepoints:
+    return LateSavepoints(cast("BaseDatabaseWrapper", database))
 
 
 def test_a_release_goes_with_the_next_savepoint_and_the_last_one_with_the_transaction() -> None:
@@ -102,5 +105,5 @@ def test_other_databases_are_told_at_once(vendor: str) -> None:
 
 def test_drivers_number_the_state_of_a_transaction_alike() -> None:
     psycopg, psycopg2 = pytest.importorskip("psycopg"), pytest.importorskip("psycopg2.extensions")
-    assert psycopg.pq.TransactionStatus.INTRANS == IN_TRANSACTION == savepoints._IN_TRANSACTION
+    assert psycopg.pq.TransactionStatus.INTRANS == IN_TRANSACTION == latesavepoints._IN_TRANSACTION
     assert psycopg2.TRANSACTION_STATUS_INTRANS == IN_TRANSACTION

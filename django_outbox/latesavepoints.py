@@ -1,0 +1,124 @@
+"""Savepoints without a round trip of their own: PostgreSQL is told of them with the statement that comes next.
+
+``groups.py`` opens ``LateSavepoints`` round the callbacks of a group. With psycopg 3, whose cursors in Django send
+finished SQL, ``RELEASE a; SAVEPOINT b; INSERT ...`` is one message; what is put off and then not needed is never sent.
+Whatever else goes to the server, also past Django, has what was put off sent before it. With psycopg 2 a release goes
+with the next savepoint, and other databases are told at once.
+
+Nobody can tell: a savepoint stands before the first statement after it, and until a release what is written stands
+where it would without one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+_MAKE, _RELEASE, _UNDO = "SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT "
+_CONTROL = (_MAKE, _RELEASE, _UNDO)
+# PQTRANS_INTRANS of libpq; psycopg 2 and 3 give its number.
+_IN_TRANSACTION = 2
+
+
+def is_control(sql: Any) -> bool:
+    """Tell whether a statement is about a savepoint."""
+    return isinstance(sql, str) and sql.startswith(_CONTROL)
+
+
+class LateSavepoints:
+    """Within the block what Django says of savepoints waits; a transaction is open round it."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._held: list[str] = []
+        self._watching = connection.execute_wrapper(self._before_statement)
+        self._driver: Any = None
+        """The connection of psycopg 3 that carries savepoints along, while it is guarded."""
+
+    def __enter__(self) -> Self:
+        if self._connection.vendor == "postgresql":
+            self._watching.__enter__()
+            self._connection.ensure_connection()
+            if _carries(self._connection.connection):
+                self._driver = self._connection.connection
+                self._driver.wait = self._wait
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # The end of the transaction, which comes next, releases the last ones.
+        if self._connection.vendor == "postgresql":
+            self._watching.__exit__(kind, error, traceback)
+        if self._driver is not None:
+            del self._driver.wait
+
+    def _before_statement(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
+        if not is_control(sql):
+            if self._held and not many and self._can_be_joined(sql, context):
+                return self._joined(execute, sql, params, context)
+            return execute(sql, params, many, context)
+        if not _is_sound(self._connection):
+            # What was made after the savepoint that a failed transaction goes back to is gone with it.
+            self._held.clear()
+        elif self._put_off(sql):
+            return None
+        held, self._held = self._held, []
+        return execute("; ".join([*held, sql]), params, many, context)
+
+    def _put_off(self, sql: str) -> bool:
+        """Keep a statement about a savepoint for later; False: it has to be said now, and what was kept before it."""
+        verb = next(verb for verb in _CONTROL if sql.startswith(verb))
+        made = _MAKE + sql[len(verb) :]
+        if made in self._held:
+            # The server never hears of what has neither been used nor left a trace.
+            del self._held[self._held.index(made) + (verb == _UNDO) :]
+            return True
+        if verb == _RELEASE or (verb == _MAKE and self._driver is not None):
+            self._held.append(sql)
+            return True
+        return False
+
+    def _can_be_joined(self, sql: Any, context: dict[str, Any]) -> bool:
+        cursor = getattr(context.get("cursor"), "cursor", None)
+        # The SQL of a named cursor is put into a DECLARE, and COPY stands alone.
+        is_plain = hasattr(cursor, "mogrify") and not hasattr(cursor, "name")
+        return is_plain and self._driver is not None and isinstance(sql, str) and sql.lstrip()[:4].upper() != "COPY"
+
+    def _joined(self, execute: Callable[..., Any], sql: str, params: Any, context: dict[str, Any]) -> Any:
+        cursor = context["cursor"].cursor
+        with self._connection.wrap_database_errors:
+            finished = cursor.mogrify(sql, params)
+        held, self._held = self._held, []
+        done = execute("; ".join([*held, finished]), None, False, context)
+        # Each of the statements has a result; the last one is what was asked for.
+        for _ in held:
+            cursor.nextset()
+        return done
+
+    def _wait(self, generator: Any, *arguments: Any, **options: Any) -> Any:
+        """Stand in for the driver's own method, which everything passes that goes to the server."""
+        if self._held:
+            held, self._held = self._held, []
+            self._driver.pgconn.exec_("; ".join(held).encode())
+        return type(self._driver).wait(self._driver, generator, *arguments, **options)
+
+
+def _carries(driver: Any) -> bool:
+    """Tell whether a driver's connection can be given several statements at once, and be guarded."""
+    # Only psycopg 3 has it. A statement that the server prepares stands alone, and so does one whose values it binds.
+    is_guarded = hasattr(driver, "pgconn") and hasattr(driver, "wait")
+    return is_guarded and driver.prepare_threshold is None and hasattr(driver.cursor_factory, "mogrify")
+
+
+def _is_sound(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether the open transaction can go on, as far as the driver knows; it is not asked over the network."""
+    status = connection.connection.info.transaction_status
+    return bool(status == _IN_TRANSACTION)
