@@ -19,78 +19,98 @@ if TYPE_CHECKING:
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-_MAKE, _RELEASE, _UNDO = "SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT "
-_CONTROL = (_MAKE, _RELEASE, _UNDO)
 # PQTRANS_INTRANS of libpq; psycopg 2 and 3 give its number.
 _IN_TRANSACTION = 2
-
-
-def is_control(sql: Any) -> bool:
-    """Tell whether a statement is about a savepoint."""
-    return isinstance(sql, str) and sql.startswith(_CONTROL)
 
 
 class LateSavepoints:
     """Within the block what Django says of savepoints waits; a transaction is open round it."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        self._connection = connection
+        self._connection: Any = connection
         self._held: list[str] = []
         self._watching = connection.execute_wrapper(self._before_statement)
         self._driver: Any = None
         """The connection of psycopg 3 that carries savepoints along, while it is guarded."""
 
     def __enter__(self) -> Self:
-        if self._connection.vendor == "postgresql":
+        connection = self._connection
+        if connection.vendor != "postgresql":
+            return self
+        connection.ensure_connection()
+        connection._savepoint = self._make
+        connection._savepoint_rollback = self._undo
+        connection._savepoint_commit = self._release
+        if _carries(connection.connection):
+            self._driver = connection.connection
+            self._driver.wait = self._wait
             self._watching.__enter__()
-            self._connection.ensure_connection()
-            if _carries(self._connection.connection):
-                self._driver = self._connection.connection
-                self._driver.wait = self._wait
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # The end of the transaction, which comes next, releases the last ones.
-        if self._connection.vendor == "postgresql":
-            self._watching.__exit__(kind, error, traceback)
+        if self._connection.vendor != "postgresql":
+            return
+        del self._connection._savepoint, self._connection._savepoint_rollback, self._connection._savepoint_commit
         if self._driver is not None:
             del self._driver.wait
+            self._watching.__exit__(kind, error, traceback)
+
+    def _make(self, sid: str) -> None:
+        sql = self._connection.ops.savepoint_create_sql(sid)
+        if self._driver is not None and self._is_sound():
+            self._held.append(sql)
+        else:
+            self._say(sql)
+
+    def _release(self, sid: str) -> None:
+        sql = self._connection.ops.savepoint_commit_sql(sid)
+        if not self._is_sound():
+            self._say(sql)  # Django is to hear what the database says of that.
+        elif (unsaid := self._unsaid(sid)) is not None:
+            # The server never hears of what was not used.
+            del self._held[unsaid:]
+        else:
+            self._held.append(sql)
+
+    def _undo(self, sid: str) -> None:
+        if self._is_sound():
+            if (unsaid := self._unsaid(sid)) is not None:
+                del self._held[unsaid + 1 :]
+                return
+        else:
+            # What was made after the savepoint that a failed transaction goes back to is gone with it.
+            self._held.clear()
+        self._say(self._connection.ops.savepoint_rollback_sql(sid))
+
+    def _unsaid(self, sid: str) -> int | None:
+        """Return where a savepoint stands among what the server has not been told."""
+        made = self._connection.ops.savepoint_create_sql(sid)
+        return self._held.index(made) if made in self._held else None
+
+    def _say(self, sql: str) -> None:
+        held, self._held = self._held, []
+        with self._connection.wrap_database_errors, self._connection.connection.cursor() as cursor:
+            cursor.execute("; ".join([*held, sql]))
+
+    def _is_sound(self) -> bool:
+        """Tell whether the open transaction can go on, as far as the driver knows; nothing is sent to ask."""
+        return bool(self._connection.connection.info.transaction_status == _IN_TRANSACTION)
 
     def _before_statement(
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        if not is_control(sql):
-            if self._held and not many and self._can_be_joined(sql, context):
-                return self._joined(execute, sql, params, context)
-            return execute(sql, params, many, context)
-        if not _is_sound(self._connection):
-            # What was made after the savepoint that a failed transaction goes back to is gone with it.
-            self._held.clear()
-        elif self._put_off(sql):
-            return None
-        held, self._held = self._held, []
-        return execute("; ".join([*held, sql]), params, many, context)
-
-    def _put_off(self, sql: str) -> bool:
-        """Keep a statement about a savepoint for later; False: it has to be said now, and what was kept before it."""
-        verb = next(verb for verb in _CONTROL if sql.startswith(verb))
-        made = _MAKE + sql[len(verb) :]
-        if made in self._held:
-            # The server never hears of what has neither been used nor left a trace.
-            del self._held[self._held.index(made) + (verb == _UNDO) :]
-            return True
-        if verb == _RELEASE or (verb == _MAKE and self._driver is not None):
-            self._held.append(sql)
-            return True
-        return False
+        if self._held and not many and self._can_be_joined(sql, context):
+            return self._joined(execute, sql, params, context)
+        return execute(sql, params, many, context)
 
     def _can_be_joined(self, sql: Any, context: dict[str, Any]) -> bool:
         cursor = getattr(context.get("cursor"), "cursor", None)
         # The SQL of a named cursor is put into a DECLARE, and COPY stands alone.
         is_plain = hasattr(cursor, "mogrify") and not hasattr(cursor, "name")
-        return is_plain and self._driver is not None and isinstance(sql, str) and sql.lstrip()[:4].upper() != "COPY"
+        return is_plain and isinstance(sql, str) and sql.lstrip()[:4].upper() != "COPY"
 
     def _joined(self, execute: Callable[..., Any], sql: str, params: Any, context: dict[str, Any]) -> Any:
         cursor = context["cursor"].cursor
@@ -116,9 +136,3 @@ def _carries(driver: Any) -> bool:
     # Only psycopg 3 has it. A statement that the server prepares stands alone, and so does one whose values it binds.
     is_guarded = hasattr(driver, "pgconn") and hasattr(driver, "wait")
     return is_guarded and driver.prepare_threshold is None and hasattr(driver.cursor_factory, "mogrify")
-
-
-def _is_sound(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether the open transaction can go on, as far as the driver knows; it is not asked over the network."""
-    status = connection.connection.info.transaction_status
-    return bool(status == _IN_TRANSACTION)

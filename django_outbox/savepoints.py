@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from django_outbox.latesavepoints import is_control
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+# What Django says of savepoints needs none.
+_CONTROL = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
 
 class SpareSavepoint:
@@ -69,7 +70,7 @@ class SpareSavepoint:
     def _before_statement(
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        if not is_control(sql):
+        if not (isinstance(sql, str) and sql.startswith(_CONTROL)):
             self.make_if_needed()
         return execute(sql, params, many, context)
 

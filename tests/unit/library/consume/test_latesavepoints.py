@@ -1,12 +1,16 @@
-"""A driver that cannot carry savepoints along: releases wait for the next savepoint, where nobody can tell."""
+"""A driver that cannot carry savepoints along: releases wait for the next savepoint, where nobody can tell.
+
+What psycopg 3 carries is tried on a real PostgreSQL, in tests/integration/library/consume.
+"""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from django.db.backends.base.operations import BaseDatabaseOperations
 
 from django_outbox import latesavepoints
 from django_outbox.latesavepoints import LateSavepoints
@@ -19,33 +23,49 @@ if TYPE_CHECKING:
 IN_TRANSACTION, FAILED = 2, 3
 
 
+class _Operations(BaseDatabaseOperations):
+    def quote_name(self, name: str) -> str:
+        return name
+
+
 class _Database:
-    """A connection that remembers what is sent, and whose transaction is as a test says."""
+    """A connection of Django's that remembers what is sent, and whose transaction is as a test says."""
 
     def __init__(self, vendor: str = "postgresql") -> None:
         self.vendor = vendor
         self.sent: list[str] = []
-        self.connection = SimpleNamespace(info=SimpleNamespace(transaction_status=IN_TRANSACTION))
-        self._wrappers: list[Any] = []
+        self.ops = _Operations(cast("Any", self))
+        self.wrap_database_errors = nullcontext()
+        driver = SimpleNamespace(execute=self.sent.append)
+        self.connection = SimpleNamespace(
+            info=SimpleNamespace(transaction_status=IN_TRANSACTION), cursor=lambda: nullcontext(driver)
+        )
 
     def ensure_connection(self) -> None:
         """It is connected."""
 
     @contextmanager
-    def execute_wrapper(self, wrapper: Any) -> Iterator[None]:
-        self._wrappers.append(wrapper)
+    def execute_wrapper(self, _wrapper: Any) -> Iterator[None]:
         yield
-        self._wrappers.pop()
 
-    def execute(self, *statements: str) -> None:
-        def send(sql: str, *_: Any) -> None:
-            self.sent.append(sql)
+    def _savepoint(self, sid: str) -> None:
+        self.sent.append(f"at once: {sid}")
 
-        for sql in statements:
-            if self._wrappers:
-                self._wrappers[-1](send, sql, None, False, {})
-            else:
-                send(sql)
+    _savepoint_commit = _savepoint_rollback = _savepoint
+
+    def make(self, *sids: str) -> None:
+        for sid in sids:
+            self._savepoint(sid)
+
+    def release(self, *sids: str) -> None:
+        for sid in sids:
+            self._savepoint_commit(sid)
+
+    def undo(self, sid: str) -> None:
+        self._savepoint_rollback(sid)
+
+    def fail(self, *, failed: bool = True) -> None:
+        self.connection.info.transaction_status = FAILED if failed else IN_TRANSACTION
 
 
 def _late(database: _Database) -> LateSavepoints:
@@ -56,42 +76,48 @@ def test_a_release_goes_with_the_next_savepoint_and_the_last_one_with_the_transa
     database = _Database()
     with _late(database):
         for name in ("a", "b"):
-            database.execute(f"SAVEPOINT {name}", f"INSERT {name}", f"RELEASE SAVEPOINT {name}")
-    assert database.sent == ["SAVEPOINT a", "INSERT a", "RELEASE SAVEPOINT a; SAVEPOINT b", "INSERT b"]
+            database.make(name)
+            database.release(name)
+    assert database.sent == ["SAVEPOINT a", "RELEASE SAVEPOINT a; SAVEPOINT b"]
 
 
 def test_nested_savepoints_are_released_in_their_order() -> None:
     database = _Database()
     with _late(database):
-        database.execute("SAVEPOINT a", "SAVEPOINT b", "RELEASE SAVEPOINT b", "INSERT", "RELEASE SAVEPOINT a")
-        database.execute("SAVEPOINT c")
-    assert database.sent[2:] == ["INSERT", "RELEASE SAVEPOINT b; RELEASE SAVEPOINT a; SAVEPOINT c"]
+        database.make("a", "b")
+        database.release("b", "a")
+        database.make("c")
+    assert database.sent[2:] == ["RELEASE SAVEPOINT b; RELEASE SAVEPOINT a; SAVEPOINT c"]
 
 
 def test_a_transaction_that_failed_hears_of_a_release_at_once() -> None:
     database = _Database()
     with _late(database):
-        database.execute("SAVEPOINT a", "INSERT")
-        database.connection.info.transaction_status = FAILED
-        database.execute("RELEASE SAVEPOINT a")
+        database.make("a")
+        database.fail()
+        database.release("a")
     assert database.sent[-1] == "RELEASE SAVEPOINT a"
 
 
 def test_going_back_in_a_failed_transaction_takes_what_was_not_released_along() -> None:
     database = _Database()
     with _late(database):
-        database.execute("SAVEPOINT a", "SAVEPOINT b", "RELEASE SAVEPOINT b", "INSERT")
-        database.connection.info.transaction_status = FAILED
-        database.execute("ROLLBACK TO SAVEPOINT a")
-        database.connection.info.transaction_status = IN_TRANSACTION
-        database.execute("RELEASE SAVEPOINT a", "SAVEPOINT c")
+        database.make("a", "b")
+        database.release("b")
+        database.fail()
+        database.undo("a")
+        database.fail(failed=False)
+        database.release("a")
+        database.make("c")
     assert database.sent[-2:] == ["ROLLBACK TO SAVEPOINT a", "RELEASE SAVEPOINT a; SAVEPOINT c"]
 
 
 def test_going_back_in_a_sound_transaction_releases_first() -> None:
     database = _Database()
     with _late(database):
-        database.execute("SAVEPOINT a", "SAVEPOINT b", "RELEASE SAVEPOINT b", "ROLLBACK TO SAVEPOINT a")
+        database.make("a", "b")
+        database.release("b")
+        database.undo("a")
     assert database.sent[-1] == "RELEASE SAVEPOINT b; ROLLBACK TO SAVEPOINT a"
 
 
@@ -99,8 +125,17 @@ def test_going_back_in_a_sound_transaction_releases_first() -> None:
 def test_other_databases_are_told_at_once(vendor: str) -> None:
     database = _Database(vendor)
     with _late(database):
-        database.execute("SAVEPOINT a", "RELEASE SAVEPOINT a")
-    assert database.sent == ["SAVEPOINT a", "RELEASE SAVEPOINT a"]
+        database.make("a")
+        database.release("a")
+    assert database.sent == ["at once: a", "at once: a"]
+
+
+def test_django_is_itself_again_after_the_block() -> None:
+    database = _Database()
+    with _late(database):
+        pass
+    database.make("a")
+    assert database.sent == ["at once: a"]
 
 
 def test_drivers_number_the_state_of_a_transaction_alike() -> None:
