@@ -39,7 +39,7 @@ EXIT_STOPPED: Final = 0
 EXIT_FAILED: Final = 1
 _FINISH_SECONDS: Final = 5.0
 """How long reconciliations in flight may go on after SIGTERM."""
-_WATCH_WITHIN_SECONDS: Final = 5.0
+_WATCH_WITHIN_SECONDS: Final = 15.0
 """How long the watches, which list everything once more, leave the processor to what was there at the start."""
 _SWITCH_SECONDS: Final = 0.0005
 """How long the watches may keep the interpreter lock from the rest; a tenth of what Python does by default."""
