@@ -1,7 +1,8 @@
-"""Copies of JSON values. `copy.deepcopy` takes several times as long: it has to expect anything."""
+"""Copies of JSON values. `copy.deepcopy` takes many times as long: it has to expect anything."""
 
 from __future__ import annotations
 
+import marshal
 from typing import TypeVar, cast
 
 _T = TypeVar("_T")
@@ -9,8 +10,6 @@ _T = TypeVar("_T")
 
 def copied(value: _T) -> _T:
     """Return a copy of a JSON value; nothing that can be changed is shared with it."""
-    if isinstance(value, dict):
-        return cast("_T", {name: copied(item) for name, item in value.items()})
-    if isinstance(value, list):
-        return cast("_T", [copied(item) for item in value])
-    return value
+    if not isinstance(value, dict | list):
+        return value
+    return cast("_T", marshal.loads(marshal.dumps(value)))  # noqa: S302 - packed in the same breath
