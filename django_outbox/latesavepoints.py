@@ -127,6 +127,7 @@ class LateSavepoints:
         """Stand in for the driver's own method, which everything passes that goes to the server."""
         if self._held:
             held, self._held = self._held, []
+            # Should it fail, the transaction has, and what comes next says so.
             self._driver.pgconn.exec_("; ".join(held).encode())
         return type(self._driver).wait(self._driver, generator, *arguments, **options)
 
