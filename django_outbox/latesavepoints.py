@@ -91,9 +91,13 @@ class LateSavepoints:
         return self._held.index(made) if made in self._held else None
 
     def _say(self, sql: str) -> None:
-        held, self._held = self._held, []
         with self._connection.wrap_database_errors, self._connection.connection.cursor() as cursor:
-            cursor.execute("; ".join([*held, sql]))
+            cursor.execute("; ".join([*self._taken(), sql]))
+
+    def _taken(self) -> list[str]:
+        """Return what is held, which from now on counts as said."""
+        held, self._held = self._held, []
+        return held
 
     def _is_sound(self) -> bool:
         """Tell whether the open transaction can go on, as far as the driver knows; nothing is sent to ask."""
@@ -116,7 +120,7 @@ class LateSavepoints:
         cursor = context["cursor"].cursor
         with self._connection.wrap_database_errors:
             finished = cursor.mogrify(sql, params)
-        held, self._held = self._held, []
+        held = self._taken()
         done = execute("; ".join([*held, finished]), None, False, context)
         # Each of the statements has a result; the last one is what was asked for.
         for _ in held:
@@ -126,9 +130,8 @@ class LateSavepoints:
     def _wait(self, generator: Any, *arguments: Any, **options: Any) -> Any:
         """Stand in for the driver's own method, which everything passes that goes to the server."""
         if self._held:
-            held, self._held = self._held, []
             # Should it fail, the transaction has, and what comes next says so.
-            self._driver.pgconn.exec_("; ".join(held).encode())
+            self._driver.pgconn.exec_("; ".join(self._taken()).encode())
         return type(self._driver).wait(self._driver, generator, *arguments, **options)
 
 

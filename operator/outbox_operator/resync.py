@@ -4,8 +4,8 @@ A watch can die in silence while the process lives. So everything is listed and 
 delivered: what stays undelivered is counted, put on the queue, and when it happens again and again /healthz fails.
 Lists are of metadata only: its generation and version tell whether the present state of an object is known.
 PodDisruptionBudgets, Secrets and ConfigMaps, which no watch delivers, are compared with what was known of them, or with
-what the resources were decided from. And whatever
-looks as it should is reconciled all the same, a share of it each time: that bounds the cost of a look, not its depth.
+what the resources were decided from. And whatever looks as it should is reconciled all the same, a share of it each
+time: that bounds the cost of a look, not its depth.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ from outbox_operator.reading import Memory
 from tests.unit.operator.objects import metadata
 
 ORDERS = Key(PUBLISHER, "shop", "orders")
-
 PLACE = Place("deployments", "shop", "orders-pub")
 
 
