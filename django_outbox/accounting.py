@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
-
-from django.utils import timezone
 
 from django_outbox import metrics
 
@@ -20,21 +19,22 @@ logger = logging.getLogger("django_outbox_pattern")
 
 def note_sent(rows: Iterable[ClaimedRow], confirmed: Mapping[UUID, float]) -> None:
     """Note those of ``rows`` that are ``confirmed``, which maps them to the seconds from SEND to receipt."""
-    rows_by_destination: dict[str, list[ClaimedRow]] = {}
+    sent_by_destination: dict[str, list[tuple[ClaimedRow, float]]] = {}
     for row in rows:
-        if row.id in confirmed:
-            rows_by_destination.setdefault(row.destination, []).append(row)
-    now = timezone.now()
-    for destination, sent in rows_by_destination.items():
+        seconds = confirmed.get(row.id)
+        if seconds is not None:
+            sent_by_destination.setdefault(row.destination, []).append((row, seconds))
+    now = time.time()
+    for destination, sent in sent_by_destination.items():
         metrics.PUBLISHED.labels(destination=destination, result="success").inc(len(sent))
         duration = metrics.PUBLISH_DURATION.labels(destination=destination)
         lag = metrics.PUBLISH_LAG.labels(destination=destination)
-        for row in sent:
-            duration.observe(confirmed[row.id])
-            lag.observe(max(0.0, (now - row.added).total_seconds()))
+        for row, seconds in sent:
+            duration.observe(seconds)
+            lag.observe(max(0.0, now - row.added))
     if logger.isEnabledFor(logging.INFO):
-        for sent in rows_by_destination.values():
-            for row in sent:
+        for sent in sent_by_destination.values():
+            for row, _seconds in sent:
                 logger.info("Message published with id: %s", row.id, extra=about(row))
 
 

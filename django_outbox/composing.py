@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
+from django_outbox import jsontext
 from django_outbox.exceptions import InvalidMessage
 from django_outbox.headers import get_message_headers
 from django_outbox.outbox import published_model
@@ -49,9 +50,11 @@ def _outgoing(row: ClaimedRow) -> Outgoing:
 
 
 def _body_of(row: ClaimedRow) -> str:
+    if isinstance(row.body, jsontext.Written):
+        return row.body
     try:
         # Other programs cannot read NaN and Infinity, which Python would write.
-        return json.dumps(row.body, cls=DjangoJSONEncoder, allow_nan=False)
+        return jsontext.writer(DjangoJSONEncoder, allow_nan=False)(row.body)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidMessage(f"the row's body cannot be written as JSON: {error}") from error
 
@@ -63,5 +66,6 @@ def _headers_of(row: ClaimedRow) -> dict[str, Any]:
     """
     if row.headers:
         return row.headers
-    message = published_model()(id=row.id, destination=row.destination, body=row.body, key=row.key)
+    body = json.loads(row.body) if isinstance(row.body, jsontext.Written) else row.body
+    message = published_model()(id=row.id, destination=row.destination, body=body, key=row.key)
     return get_message_headers(message)

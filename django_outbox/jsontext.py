@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class Written(str):
+    """The text of a document that needs no writing: it came as JSON."""
+
+    __slots__ = ()
+
+
 def writer(kind: type[json.JSONEncoder] | None = None, *, allow_nan: bool = True) -> Callable[[Any], str]:
     """Return what writes a document as ``json.dumps(document, cls=kind, allow_nan=allow_nan)`` does.
 

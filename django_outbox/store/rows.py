@@ -6,7 +6,7 @@ Used by the other modules of this package.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
@@ -22,6 +22,7 @@ from django_outbox.wellformed import Unreadable
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Collection
+    from datetime import datetime
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql.compiler import SQLCompiler
@@ -44,13 +45,13 @@ DOCUMENTS = ("body", "headers")
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRow:
-    """A row as the publisher needs it."""
+    """A row as the publisher needs it; ``added`` in seconds since 1970, ``body`` may be text that is JSON already."""
 
     id: uuid.UUID
     destination: str
     body: Any
     headers: dict[str, Any]
-    added: datetime
+    added: float
     retry: int
     key: str | None = None
 
@@ -104,7 +105,7 @@ def in_seconds(seconds: float) -> models.expressions.CombinedExpression:
 def read(found: QuerySet[Published]) -> tuple[ClaimedRow, ...]:
     """Fetch rows with what the publisher needs of them; what Python cannot read of one comes as ``Unreadable``."""
     try:
-        return tuple(ClaimedRow(*values) for values in found.values_list(*COLUMNS))
+        return tuple(_claimed(*values) for values in found.values_list(*COLUMNS))
     except (ValueError, RecursionError):
         # Databases hold deeper documents and longer numbers than Python reads. One such row must not hide the others.
         return _read_apart(found)
@@ -115,8 +116,12 @@ def _read_apart(found: QuerySet[Published]) -> tuple[ClaimedRow, ...]:
     rows = []
     for values in found.values(*(name for name in COLUMNS if name not in DOCUMENTS)):
         documents = {name: _document(found.db, values["id"], name) for name in DOCUMENTS}
-        rows.append(ClaimedRow(*({**values, **documents}[name] for name in COLUMNS)))
+        rows.append(_claimed(*({**values, **documents}[name] for name in COLUMNS)))
     return tuple(rows)
+
+
+def _claimed(row_id: uuid.UUID, destination: str, body: Any, headers: Any, added: datetime, *rest: Any) -> ClaimedRow:
+    return ClaimedRow(row_id, destination, body, headers, added.timestamp(), *rest)
 
 
 def _document(using: str, pk: uuid.UUID, column: str) -> Any:

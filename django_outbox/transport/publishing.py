@@ -24,7 +24,7 @@ from django_outbox.transport.stomp import OpenConnection, abort, hosts_in_words,
 from django_outbox.transport.wire import bound_sending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from django_outbox.transport.base import Outgoing
@@ -46,7 +46,7 @@ class StompTransport:
         self._generation = 0
         self._serial = 0
         self._declared = DeclaredQueues()
-        self._written: set[UUID] = set()
+        self._written: list[Outgoing] = []
 
     @property
     def host(self) -> str:
@@ -85,11 +85,16 @@ class StompTransport:
         if failed is not None:
             report.unsettled, report.detail = failed
         report.blocked = report.unsettled is Unsettled.TIMEOUT and not self._still_reads(patience)
-        report.unsent = {message.key for message in messages} - self._written
+        report.unsent = self._unsent(messages)
         if report.unsettled is not None:
             self._declared.learn(report.detail)
             self._cut()
         return report
+
+    def _unsent(self, messages: Sequence[Outgoing]) -> set[UUID]:
+        if len(self._written) == len(messages):
+            return set()
+        return {message.key for message in messages} - {message.key for message in self._written}
 
     def is_answered(self, patience: Patience) -> bool:
         """Ask the broker what costs it nothing, and tell whether it answers. One that is blocked does so later.
@@ -166,7 +171,7 @@ class StompTransport:
         return Unsettled.CONNECTION_LOST, words
 
     def _write(self, connection: Any, messages: Sequence[Outgoing], dialect: Dialect) -> None:
-        self._written.update(message.key for message in messages)
+        self._written.extend(messages)
         sent: dict[str, Outgoing] = {}
         for message in messages:
             problem = unsendable(message.headers, message.destination)
@@ -186,10 +191,11 @@ class StompTransport:
             headers = {**self._headers(message, dialect), "receipt": receipt}
             connection.send(message.destination, message.body, headers=headers)
 
-    def _headers(self, message: Outgoing, dialect: Dialect) -> dict[str, Any]:
-        headers = {**dialect.send_headers(message.destination), **self._declared.headers(message.destination)}
-        headers.update((name, value) for name, value in message.headers.items() if name not in _FRAME_HEADERS)
-        return headers
+    def _headers(self, message: Outgoing, dialect: Dialect) -> Mapping[str, Any]:
+        own = {**dialect.send_headers(message.destination), **self._declared.headers(message.destination)}
+        if not own and _FRAME_HEADERS.isdisjoint(message.headers):
+            return message.headers
+        return own | {name: value for name, value in message.headers.items() if name not in _FRAME_HEADERS}
 
     def _tap(self, connection: Any) -> None:
         tap(connection, ReceiptTap(self._book.hear))

@@ -33,6 +33,7 @@ def _by_stomp(destination: str, body: str | bytes, headers: dict[str, object]) -
         {},
         {"persistent": "true", "exclusive": False},
         {"at": "2026-01-01T00:00:00.000Z", "back": "a\\b", "lines": "a\r\nb", "é": "ü: ß"},
+        {"100%": "%s", "%s": "100%", "%(x)s": "\\c"},
     ],
 )
 def test_a_frame_says_what_stomps_would_say(body: str | bytes, headers: dict[str, object]) -> None:

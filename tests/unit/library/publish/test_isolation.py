@@ -11,7 +11,7 @@ from django_outbox.transport.base import SendReport, Unsettled
 
 
 def _rows(count: int, retry: int = 0) -> list[ClaimedRow]:
-    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp()
     return [ClaimedRow(uuid.uuid4(), "/topic/a", {}, {}, now, retry) for _ in range(count)]
 
 
