@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def ours(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of ours."""
     count = scale.of(30_000, 2000)
-    options = ["--prefetch", "400"]
+    options = ["--concurrency", "3", "--prefetch", "800"]
     return consume(on, on.ours, "bench_batches.write_rows", count, *options, conn_max_age=600).figures("ours")
 
 

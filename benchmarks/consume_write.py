@@ -25,7 +25,7 @@ def ours(on: Stage, scale: Scale) -> dict[str, float]:
 
 def grouped(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of ours where messages share transactions."""
-    options = ["--group", "100"]
+    options = ["--group", "100", "--concurrency", str(THREADS), "--prefetch", "800"]
     return consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600).figures("ours, grouped")
 
 
