@@ -95,7 +95,8 @@ class BatchProcessor(Processor):
 
     def _attempt(self, jobs: list[Job]) -> list[Ending]:
         """Run the callback and record its messages, all or none. Raises what keeps the transaction from committing."""
-        payloads = [cast("BatchPayload", self._payload(job, BatchPayload)) for job in jobs]
+        rows = inbox.row_maker(self.subscription.queue)
+        payloads = [cast("BatchPayload", self._payload(job, BatchPayload, rows)) for job in jobs]
         callback = cast("Callable[[list[BatchPayload]], object]", self.subscription.callback)
         using = inbox.database_of(inbox.received_class())
         with transaction.atomic(using=using):

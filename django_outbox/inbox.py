@@ -9,6 +9,7 @@ With the package ``store`` this is the only place with queries.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -70,18 +71,34 @@ def database_of(message: Model | type[Model]) -> str:
     return router.db_for_write(model)
 
 
-def new_row(consumer: str, identity: str | None, body: Any, headers: Mapping[str, Any]) -> Model:
-    """Return the row of a message, not written yet: ``record`` does that when the callback saves.
+@dataclass(frozen=True, slots=True)
+class RowMaker:
+    """Makes the rows of one consumer's messages. Keep it no longer than for a batch: the settings may change."""
 
-    A body that the column cannot hold is left out, as the row is there for its id: what a stranger wrote must not keep
-    a callback that can do with it from its work.
-    """
+    model: type[Model]
+    max_depth: int
+    given: Mapping[str, Any]
+
+    def new(self, identity: str | None, body: Any, headers: Mapping[str, Any]) -> Model:
+        """Return the row of a message, not written yet: ``record`` does that when the callback saves.
+
+        A body that the column cannot hold is left out, as the row is there for its id: what a stranger wrote must not
+        keep a callback that can do with it from its work.
+        """
+        kept = body if is_storable(body, self.max_depth) else None
+        return instances.new(self.model, {"msg_id": identity, "body": kept, "headers": dict(headers), **self.given})
+
+
+def row_maker(consumer: str) -> RowMaker:
+    """Return what makes the rows of a consumer's messages, by the settings as they are now."""
     model = received_class()
-    kept = body if is_storable(body, depth_of(connections[database_of(model)])) else None
-    values: dict[str, Any] = {"msg_id": identity, "body": kept, "headers": dict(headers)}
-    if settings.INBOX_PER_QUEUE and _has_consumer(model):
-        values["consumer"] = consumer
-    return instances.new(model, values)
+    given = {"consumer": consumer} if settings.INBOX_PER_QUEUE and _has_consumer(model) else {}
+    return RowMaker(model, depth_of(connections[database_of(model)]), given)
+
+
+def new_row(consumer: str, identity: str | None, body: Any, headers: Mapping[str, Any]) -> Model:
+    """Return the row of one message, not written yet."""
+    return row_maker(consumer).new(identity, body, headers)
 
 
 def seen(consumer: str, identity: str | None) -> bool:

@@ -101,6 +101,8 @@ class LateSavepoints:
 
     def _is_sound(self) -> bool:
         """Tell whether the open transaction can go on, as far as the driver knows; nothing is sent to ask."""
+        if self._driver is not None:
+            return bool(self._driver.pgconn.transaction_status == _IN_TRANSACTION)
         return bool(self._connection.connection.info.transaction_status == _IN_TRANSACTION)
 
     def _before_statement(

@@ -20,9 +20,10 @@ from django_outbox import settings
 from django_outbox.dialects import Dialect
 from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused, SubscriptionUnanswered
 from django_outbox.transport.cut import is_cut, mark_cut_frames
+from django_outbox.transport.frames import ack_frames
 from django_outbox.transport.joined import JoinedWrites
 from django_outbox.transport.messages import MessageTap
-from django_outbox.transport.stomp import OpenConnection, describe_error, open_connection, tap
+from django_outbox.transport.stomp import OpenConnection, describe_error, is_plain, open_connection, tap
 from django_outbox.transport.wire import send_at_once
 
 if TYPE_CHECKING:
@@ -216,6 +217,9 @@ class Link:
         return (str(delivery.headers.get("ack", delivery.message_id)),)
 
     def _write_acks(self, deliveries: Sequence[Delivery]) -> None:
+        if is_plain(self.connection) and not self._listener.hears_sends:
+            self.connection.transport.send(ack_frames([self._address_of(delivery)[0] for delivery in deliveries]))
+            return
         with self._writes.joined():
             for delivery in deliveries:
                 self.connection.ack(*self._address_of(delivery))
@@ -247,6 +251,12 @@ class LinkListener(ConnectionListener):  # type: ignore[misc]
     def __init__(self, link: Link, own: Any) -> None:
         self._link = link
         self._own = own
+
+    @property
+    def hears_sends(self) -> bool:
+        """Tell whether the project's own listener does something about what is sent."""
+        hear = getattr(self._own, "on_send", None)
+        return hear is not None and getattr(hear, "__func__", hear) is not ConnectionListener.on_send
 
     def on_connecting(self, host_and_port: tuple[str, int]) -> None:
         """Pass it on."""

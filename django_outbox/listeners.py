@@ -49,7 +49,7 @@ class ConsumerListener(BaseListener):
         if frame.headers.get("subscription") != self.instance.subscribe_id:
             return
         _logger.info("Message id received: %s", frame.headers.get("message-id"))
-        if settings.LOG_MESSAGE_BODIES:
+        if _logger.isEnabledFor(logging.DEBUG) and settings.LOG_MESSAGE_BODIES:
             _logger.debug("Message body received: %s", frame.body)
             _logger.debug("Message headers received: %s", frame.headers)
         self.instance.handle_incoming_message(frame.body, frame.headers)

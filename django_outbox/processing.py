@@ -192,7 +192,7 @@ class Processor:
 
     def _call(self, job: Job) -> Ending:
         """Run the callback once. Raises the transient errors that are worth another try."""
-        payload = self._payload(job, Payload)
+        payload = self._payload(job, Payload, inbox.row_maker(self.subscription.queue))
         error = self._run(payload)
         if isinstance(error, TRANSIENT) and not (payload.nacked or payload.committed or payload.duplicate):
             raise error
@@ -226,9 +226,9 @@ class Processor:
         # What was committed is not done again: another try would be taken for a duplicate.
         return Ending(Outcome.ERROR, Failure.of(error, final=payload.committed, asked=payload.asked))
 
-    def _payload(self, job: Job, kind: type[Payload]) -> Payload:
+    def _payload(self, job: Job, kind: type[Payload], rows: inbox.RowMaker) -> Payload:
         body = decode(job.body)
-        message = inbox.new_row(self.subscription.queue, job.identity, body, job.headers)
+        message = rows.new(job.identity, body, job.headers)
         return kind(Notebook(job.connection), body, job.headers, message)
 
     def _obey(self, verdict: CallbackVerdict, job: Job, *, final: bool = False) -> Ending:

@@ -35,6 +35,8 @@ _BAGGAGE_MEMBER = re.compile(
 
 def well_formed(headers: Mapping[str, Any]) -> dict[str, str]:
     """Return the trace headers among ``headers`` that are well-formed; ``tracestate`` only beside a ``traceparent``."""
+    if _NAMES.isdisjoint(headers):
+        return {}
     found = {name: headers[name] for name in HEADERS if _CHECKS[name](headers.get(name))}
     if TRACEPARENT not in found:
         found.pop(TRACESTATE, None)

@@ -215,6 +215,8 @@ def _otel() -> Any:
 
     def tracer() -> Any:
         """Return what makes spans, None where none is configured and they would come to nothing."""
+        if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+            return None
         found = trace.get_tracer(_NAME)
         return None if isinstance(found, trace.ProxyTracer | trace.NoOpTracer) else found
 

@@ -1,6 +1,7 @@
-"""SEND frames as bytes, and what cannot be said in one: pure.
+"""SEND and ACK frames as bytes, and what cannot be said in one: pure.
 
-stomp.py makes the same frames; made here, many go to the socket in one write. ``publishing.py`` sends them.
+stomp.py makes the same frames; made here, many go to the socket in one write. ``publishing.py`` and ``link.py`` send
+them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _NOT_IN_NAMES = frozenset("\r\n:\0")
 
@@ -29,6 +30,11 @@ def _head(names: tuple[str, ...], has_content: bool) -> str:
     length = ["content-length"] if has_content else []
     lines = [f"{name.replace('%', '%%')}:%s\n" for name in ["destination", "receipt", *length, *names]]
     return "".join(["SEND\n", *lines, "\n"])
+
+
+def ack_frames(identities: Iterable[str]) -> bytes:
+    """Return the frames that acknowledge deliveries, each named by its ``ack`` header; of STOMP 1.2."""
+    return "".join([f"ACK\nid:{identity}\n\n\0" for identity in _escaped(list(identities))]).encode()
 
 
 def _escaped(values: list[str]) -> list[str]:

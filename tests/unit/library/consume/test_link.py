@@ -14,6 +14,7 @@ from django_outbox import link as link_module
 from django_outbox.dialects import Artemis, Dialect, RabbitMQ
 from django_outbox.exceptions import BrokerUnavailable, SubscriptionRefused
 from django_outbox.link import Delivery, Link, advise
+from django_outbox.listeners import ConsumerListener
 from tests.unit.library.consume.doubles import Connection, headers
 
 
@@ -58,6 +59,28 @@ def test_a_delivery_is_settled_by_the_ack_header_of_its_frame(handset: Handset) 
     assert handset.link.ack(handset.delivery(ack="tag-1"))
     assert handset.link.nack(handset.delivery(ack="tag-2"))
     assert handset.connection.sent == [("ACK", "tag-1"), ("NACK", "tag-2", {"requeue": False})]
+
+
+class _HearsSends(ConsumerListener):
+    def on_send(self, frame: Any) -> None:
+        """Somebody's audit."""
+
+
+@pytest.mark.parametrize(
+    ("listener", "is_told"),
+    [(None, False), (ConsumerListener, False), (_HearsSends, True), (lambda _: SimpleNamespace(on_send=print), True)],
+)
+def test_acknowledgements_go_past_stomp_py_unless_a_listener_wants_to_hear_of_them(
+    monkeypatch: pytest.MonkeyPatch, listener: Any, is_told: bool
+) -> None:
+    written: list[bytes] = []
+    handset = Handset(monkeypatch, listener, transport=SimpleNamespace(send=written.append))
+    monkeypatch.setattr(link_module, "is_plain", lambda _connection: True)
+    assert handset.link.ack_all([handset.delivery(ack="a:1"), handset.delivery(ack="b")])
+    by_stomp_py = [("ACK", "a:1"), ("ACK", "b")]
+    assert (handset.connection.sent, written) == (
+        (by_stomp_py, []) if is_told else ([], [b"ACK\nid:a\\c1\n\n\0ACK\nid:b\n\n\0"])
+    )
 
 
 def test_a_frame_without_an_ack_header_is_settled_by_its_message_id(handset: Handset) -> None:

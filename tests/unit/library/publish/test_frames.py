@@ -6,7 +6,7 @@ import pytest
 from stomp.protocol import Protocol12
 from stomp.utils import parse_frame
 
-from django_outbox.transport.frames import send_frame
+from django_outbox.transport.frames import ack_frames, send_frame
 
 
 class _Wire:
@@ -49,6 +49,16 @@ def test_a_frame_says_what_stomps_would_say(body: str | bytes, headers: dict[str
     assert (lines[0], told) == ("SEND", expected)
     assert content == (body.encode() if isinstance(body, str) else body)
     assert frame.endswith(b"\0")
+
+
+@pytest.mark.parametrize("identities", [["T_1@@session-a@@1"], ["ID:host-1:2:3\\4", "ä", "1"]])
+def test_acknowledgements_say_what_stomps_would_say(identities: list[str]) -> None:
+    frames = ack_frames(identities).split(b"\0")
+    assert frames.pop() == b""
+    wire = _Wire()
+    for identity, frame in zip(identities, frames, strict=True):
+        Protocol12(wire).ack(identity)
+        assert frame.decode() == f"ACK\nid:{wire.frames[-1][0]['id']}\n\n"
 
 
 def test_stomp_reads_the_frame_back() -> None:
