@@ -12,6 +12,9 @@ from urllib.parse import quote
 
 from tests.rig.waiting import RigError
 
+# A million messages take RabbitMQ about ten.
+_EMPTYING_SECONDS = 120
+
 
 @dataclass(frozen=True)
 class ManagementApi:
@@ -22,7 +25,7 @@ class ManagementApi:
     password: str
     vhost: str = "/"
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None, *, seconds: float = 10) -> Any:
         """One request under `/api/`; None for an answer 404 or an empty one. Raises RigError for other refusals."""
         token = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         request = urllib.request.Request(
@@ -32,7 +35,7 @@ class ManagementApi:
             headers={"Authorization": f"Basic {token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -70,11 +73,11 @@ class ManagementApi:
 
     def delete_queue(self, name: str) -> None:
         """Delete a queue with what is in it; a missing one is fine."""
-        self.call("DELETE", self._queue(name))
+        self.call("DELETE", self._queue(name), seconds=_EMPTYING_SECONDS)
 
     def purge(self, name: str) -> None:
         """Drop the messages that wait in the queue (unacknowledged ones stay)."""
-        self.call("DELETE", f"{self._queue(name)}/contents")
+        self.call("DELETE", f"{self._queue(name)}/contents", seconds=_EMPTYING_SECONDS)
 
     def get_messages(self, name: str, count: int = 1, *, requeue: bool = True) -> list[dict[str, Any]]:
         """Up to `count` messages (payload, properties, routing_key, redelivered); `requeue=False` takes them out."""
