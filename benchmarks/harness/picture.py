@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _WIDTH, _LABEL, _BAR, _LINE, _GAP, _HEAD = 760, 200, 400, 22, 26, 26
-_COLOURS = {"ours": "#2f6fb3", "peer": "#c9822b"}
-_OTHER = "#9aa3ad"
+_OURS, _PEER, _CEILING = "#2f6fb3", "#c9822b", "#9aa3ad"
+# How the names of what no library can pass begin; stomp.py is there as the client alone.
+_CEILINGS = ("bare ", "raw ", "stomp.py")
 _STYLE = (
     "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600}.value{fill:#57606a}"
     "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.value{fill:#9da7b1}}"
@@ -41,7 +42,7 @@ def draw(results: Sequence[Mapping[str, Any]]) -> str:
 def _bar(name: str, figure: Mapping[str, float], longest: float, y: int) -> str:
     """Return a bar up to the median, with a line over it from the least to the most."""
     middle, low, high = (_BAR * figure[key] / longest for key in ("median", "min", "max"))
-    colour, centre = _COLOURS.get(name, _OTHER), y + 7
+    colour, centre = _colour_of(name), y + 7
     return "\n".join(
         (
             _text(12, y + 12, name),
@@ -50,6 +51,12 @@ def _bar(name: str, figure: Mapping[str, float], longest: float, y: int) -> str:
             _text(_LABEL + round(max(middle, high)) + 8, y + 12, number(figure["median"]), "value"),
         )
     )
+
+
+def _colour_of(name: str) -> str:
+    if name.startswith(_CEILINGS):
+        return _CEILING
+    return _PEER if name.startswith("peer") else _OURS
 
 
 def _text(x: int, y: int, words: str, kind: str | None = None) -> str:
