@@ -218,7 +218,7 @@ def _otel() -> Any:
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             return None
         found = trace.get_tracer(_NAME)
-        return None if isinstance(found, trace.ProxyTracer | trace.NoOpTracer) else found
+        return None if isinstance(found, trace.NoOpTracer) else found
 
     return SimpleNamespace(
         context=context,

@@ -18,9 +18,8 @@ _NOT_IN_NAMES = frozenset("\r\n:\0")
 def send_frame(destination: str, body: str | bytes, headers: Mapping[str, object], receipt: str) -> bytes:
     """Return the frame of one message; its headers are such that ``unsendable`` says nothing against them."""
     content = body.encode() if isinstance(body, str) else body
-    values = _escaped([destination, receipt, str(len(content)), *map(str, headers.values())])
-    if not content:
-        del values[2]
+    length = [str(len(content))] if content else []
+    values = _escaped([destination, receipt, *length, *map(str, headers.values())])
     return (_head(tuple(headers), bool(content)) % tuple(values)).encode() + content + b"\0"
 
 
@@ -41,7 +40,7 @@ def _escaped(values: list[str]) -> list[str]:
     """Return values as STOMP 1.2 writes them; all at once, for it is the calls that cost."""
     whole = "\0".join(values)  # Which none of them holds.
     escaped = whole.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace(":", "\\c")
-    return escaped.split("\0")
+    return escaped.split("\0") if values else []
 
 
 def unsendable(headers: Mapping[str, str], destination: str = "/") -> str | None:

@@ -51,7 +51,7 @@ def test_a_frame_says_what_stomps_would_say(body: str | bytes, headers: dict[str
     assert frame.endswith(b"\0")
 
 
-@pytest.mark.parametrize("identities", [["T_1@@session-a@@1"], ["ID:host-1:2:3\\4", "ä", "1"]])
+@pytest.mark.parametrize("identities", [[], ["T_1@@session-a@@1"], ["ID:host-1:2:3\\4", "ä", "1"]])
 def test_acknowledgements_say_what_stomps_would_say(identities: list[str]) -> None:
     frames = ack_frames(identities).split(b"\0")
     assert frames.pop() == b""
