@@ -7,7 +7,6 @@ the server's place. `proxy.py` breaks connections without looking into them. Eve
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 from dataclasses import dataclass
@@ -48,6 +47,25 @@ class Refusal:
     refused: list[Asked]
 
 
+@dataclass(eq=False)
+class _Passing:
+    """A request that is being passed on, and the API server's answer as soon as it begins."""
+
+    request: web.Request
+    is_watch: bool
+    answer: aiohttp.ClientResponse | None = None
+
+    def abort(self) -> bool:
+        """Reset both connections; return whether the client was still there."""
+        ends = [self.request.transport]
+        if self.answer is not None and self.answer.connection is not None:
+            ends.append(self.answer.connection.transport)
+        for transport in ends:
+            if transport is not None:
+                transport.abort()
+        return ends[0] is not None
+
+
 class ApiProxy:
     """One way to one API server."""
 
@@ -56,8 +74,9 @@ class ApiProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="api-proxy", daemon=True)
         self._refusals: list[Refusal] = []
-        self._watches: list[web.Request] = []
+        self._passing: list[_Passing] = []
         self._silent = False
+        self._stopping = False
         self.asked: list[Asked] = []
         self.url: str
 
@@ -105,23 +124,27 @@ class ApiProxy:
         )
         application = web.Application(client_max_size=16 * 1024**2)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0)
+        self._runner = web.AppRunner(application, shutdown_timeout=0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self._site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await self._site.start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _stop(self) -> None:
-        # The session first: it waits for the ends of its connections, and a handler that is cancelled does not.
+        # No handler is cancelled: asyncio leaves the socket of a TLS handshake that is cancelled to the collector.
+        self._stopping = True
+        await self._site.stop()
+        while self._passing:
+            for passing in self._passing:
+                passing.abort()
+            await asyncio.sleep(0.01)
+        await _settle()
         await self._session.close()
-        await self._cut()
         await self._runner.cleanup()
+        await _settle()
 
     async def _cut(self) -> int:
-        cut = list(self._watches)
-        for request in cut:
-            if request.transport is not None:
-                request.transport.abort()
-        return len(cut)
+        return sum([passing.abort() for passing in self._passing if passing.is_watch])
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         asked = Asked(time.monotonic(), request.method, request.path, "watch" in request.query)
@@ -130,30 +153,46 @@ class ApiProxy:
             if len(refusal.refused) < refusal.times and refusal.concerns(asked):
                 refusal.refused.append(asked)
                 return _refused(refusal)
-        if not asked.is_watch:
-            return await self._pass_on(request, asked)
-        self._watches.append(request)
+        if self._stopping:
+            return web.Response(status=503, text="the proxy is stopping")
+        passing = _Passing(request, asked.is_watch)
+        self._passing.append(passing)
         try:
-            return await self._pass_on(request, asked)
+            return await self._pass_on(passing)
         finally:
-            self._watches.remove(request)
+            self._passing.remove(passing)
 
-    async def _pass_on(self, request: web.Request, asked: Asked) -> web.StreamResponse:
+    async def _pass_on(self, passing: _Passing) -> web.StreamResponse:
+        request = passing.request
         place = URL(self._server.url + request.raw_path, encoded=True)
         sent = _forwarded(request.headers)
-        async with self._session.request(
-            request.method, place, headers=sent, data=await request.read() or None
-        ) as answer:
-            response = web.StreamResponse(status=answer.status, headers=_forwarded(answer.headers))
-            await response.prepare(request)
-            with contextlib.suppress(aiohttp.ClientError, ConnectionError):
-                async for chunk in answer.content.iter_any():
-                    if not (asked.is_watch and self._silent):
-                        await response.write(chunk)
-            return response
+        try:
+            async with self._session.request(
+                request.method, place, headers=sent, data=await request.read() or None
+            ) as passing.answer:
+                return await self._deliver(passing, passing.answer)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            return web.Response(status=502, text=f"the API server did not answer: {error!r}")
+
+    async def _deliver(self, passing: _Passing, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, headers=_forwarded(answer.headers))
+        await response.prepare(passing.request)
+        try:
+            async for chunk in answer.content.iter_any():
+                if not (passing.is_watch and self._silent):
+                    await response.write(chunk)
+        except (aiohttp.ClientError, ConnectionError):
+            passing.abort()
+        return response
 
     def _call(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
+
+
+async def _settle() -> None:
+    """Let the loop finish what it began: to accept a connection takes it a few turns, to close one as well."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def _refused(refusal: Refusal) -> web.Response:
