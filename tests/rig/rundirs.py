@@ -27,7 +27,9 @@ def run_directory(base: Path) -> Iterator[Path]:
             _sweep(other)
     directory = base / tempfile.mkdtemp(prefix="run-", dir=base)
     directory.chmod(0o755)
-    (directory / "owner").write_text(f"{os.getpid()} {start_time(os.getpid())}")
+    # Another run may be sweeping right now: it finds all of the file, or none.
+    (directory / "owner.new").write_text(f"{os.getpid()} {start_time(os.getpid())}")
+    (directory / "owner.new").rename(directory / "owner")
     try:
         yield directory
     finally:
