@@ -6,12 +6,14 @@ The statement is Django's own for the choice, wrapped; what comes back is read h
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from django.db import connections
 from django.db.models import Field, JSONField
 
+from django_outbox import settings
 from django_outbox.jsontext import Written
 from django_outbox.outbox import published_model
 from django_outbox.store.rows import COLUMNS, DOCUMENTS, ClaimedRow, unreadable
@@ -19,6 +21,7 @@ from django_outbox.wellformed import MAX_DEPTH
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Callable
 
     from django.db.models import QuerySet
 
@@ -46,28 +49,42 @@ def can_claim_at_once(using: str) -> bool:
 
 
 def claimed_at_once(
-    due: QuerySet[Published], token: uuid.UUID, limit: int, lease_seconds: float
+    due_of: Callable[[str], QuerySet[Published]], using: str, token: uuid.UUID, limit: int, lease_seconds: float
 ) -> tuple[ClaimedRow, ...]:
-    """Mark up to ``limit`` rows of ``due`` with a token and a time limit, and return them in order."""
-    connection = connections[due.db]
-    quote = connection.ops.quote_name
-    sql, values = due.order_by("added", "id").values_list("pk")[:limit].query.get_compiler(due.db).as_sql()
-    statement = _STATEMENT.format(
-        table=quote(published_model()._meta.db_table),
-        key=quote(_column("id")),
-        # Django would have a transaction around it, which the one statement is.
-        chosen=f"{sql} FOR UPDATE SKIP LOCKED",
-        columns=", ".join(_EXPRESSIONS.get(name, "{}").format(quote(_column(name))) for name in COLUMNS),
-    )
-    with connection.cursor() as cursor:
+    """Mark up to ``limit`` of the rows that ``due_of`` finds with a token and a time limit; return them in order."""
+    statement, values = _statement(published_model(), due_of, using, limit, settings.ORDER_ON_FAILURE)
+    with connections[using].cursor() as cursor:
         cursor.execute(statement, [token, lease_seconds, *values])
         rows = [_row(*found) for found in cursor.fetchall()]
     rows.sort(key=_in_order)
     return tuple(rows)
 
 
-def _column(name: str) -> str:
-    return str(cast("Field[Any, Any]", published_model()._meta.get_field(name)).column)
+@lru_cache(maxsize=256)
+def _statement(
+    model: type[Published],
+    due_of: Callable[[str], QuerySet[Published]],
+    using: str,
+    limit: int,
+    on_failure: str,  # noqa: ARG001 - which rows are due depends on it
+) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement and the values of its choice, kept: to write it takes Django longer than to run it."""
+    quote = connections[using].ops.quote_name
+    columns = {name: quote(_column(model, name)) for name in COLUMNS}
+    query = due_of(using).order_by("added", "id").values_list("pk")[:limit].query
+    sql, values = query.get_compiler(using).as_sql()
+    statement = _STATEMENT.format(
+        table=quote(model._meta.db_table),
+        key=columns["id"],
+        # Django would have a transaction around it, which the one statement is.
+        chosen=f"{sql} FOR UPDATE SKIP LOCKED",
+        columns=", ".join(_EXPRESSIONS.get(name, "{}").format(column) for name, column in columns.items()),
+    )
+    return statement, tuple(values)
+
+
+def _column(model: type[Published], name: str) -> str:
+    return str(cast("Field[Any, Any]", model._meta.get_field(name)).column)
 
 
 def _row(row_id: uuid.UUID, destination: str, body: Any, headers: Any, *rest: Any) -> ClaimedRow:

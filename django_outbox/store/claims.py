@@ -8,12 +8,15 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
+from django.conf import settings as django_settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import F
 
 from django_outbox.choices import StatusChoice
+from django_outbox.outbox import published_model
 from django_outbox.store.atonce import can_claim_at_once, claimed_at_once
 from django_outbox.store.ordering import claimer_alone, keyed_rows, rows_in_turn, troubled_rows, unbroken, unkeyed_rows
 from django_outbox.store.rows import AnyOf, Claim, all_rows, due_rows, in_seconds, read
@@ -52,14 +55,28 @@ class Due:
 
 def look(using: str = DEFAULT_DB_ALIAS) -> Due:
     """Tell what waits to be sent: the one statement that an idle publisher costs."""
-    parts, values = [], []
+    connection = connections[using]
+    statement, values = _look(published_model(), using, connection.vendor, django_settings.USE_TZ)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return Due(*map(bool, cursor.fetchone()))
+
+
+@lru_cache(maxsize=64)
+def _look(
+    model: type[Published],  # noqa: ARG001 - the statement depends on it, as on the others
+    using: str,
+    vendor: str,  # noqa: ARG001
+    use_tz: bool,  # noqa: ARG001
+) -> tuple[str, tuple[Any, ...]]:
+    """Return the statement that looks, and its values, kept: to write it takes Django longer than to run it."""
+    parts: list[str] = []
+    values: list[Any] = []
     for rows in (unkeyed_rows(using), keyed_rows(using), due_rows(using).filter(retry__gt=0)):
         sql, arguments = rows.order_by().values("pk").query.get_compiler(using).as_sql()
         parts.append(f"EXISTS({sql})")
         values += arguments
-    with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT {', '.join(parts)}", values)
-        return Due(*map(bool, cursor.fetchone()))
+    return f"SELECT {', '.join(parts)}", tuple(values)
 
 
 def claim(limit: int, lease_seconds: float, using: str = DEFAULT_DB_ALIAS, *, share: Share = Share.UNKEYED) -> Claim:
@@ -69,9 +86,9 @@ def claim(limit: int, lease_seconds: float, using: str = DEFAULT_DB_ALIAS, *, sh
     if share is Share.KEYED and can_lock:
         return _claim_in_turn(token, limit, lease_seconds, using)
     queries = {Share.UNKEYED: unkeyed_rows, Share.KEYED: rows_in_turn, Share.TROUBLED: troubled_rows}
-    due = queries[share](using)
     if can_claim_at_once(using):
-        return Claim(token, claimed_at_once(due, token, limit, lease_seconds))
+        return Claim(token, claimed_at_once(queries[share], using, token, limit, lease_seconds))
+    due = queries[share](using)
     if can_lock:
         return _claim_by_locking(token, due, limit, lease_seconds)
     return _claim_by_writing(token, due, limit, lease_seconds)
