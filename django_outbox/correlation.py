@@ -8,13 +8,12 @@ that log records carry it.
 from __future__ import annotations
 
 import importlib
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 _correlation_id: ContextVar[str | None] = ContextVar("django_outbox_correlation_id", default=None)
 
@@ -25,19 +24,26 @@ def current() -> str | None:
     return bound if bound is not None else _request_id()
 
 
-@contextmanager
-def bind(correlation_id: str | None) -> Iterator[None]:
+def bind(correlation_id: str | None) -> AbstractContextManager[None]:
     """Make ``correlation_id`` the current one within the block, in this thread or task only."""
-    token = _correlation_id.set(correlation_id)
-    request_local = getattr(_request_id_package(""), "local_threading", None)
-    if request_local is not None:
-        request_local.request_id = correlation_id
-    try:
-        yield
-    finally:
-        _correlation_id.reset(token)
-        if request_local is not None:
-            request_local.request_id = None
+    return _Bound(correlation_id)
+
+
+class _Bound:
+    # Not a generator: each message enters one, or two.
+    def __init__(self, correlation_id: str | None) -> None:
+        self._correlation_id = correlation_id
+        self._request_local = getattr(_request_id_package(""), "local_threading", None)
+
+    def __enter__(self) -> None:
+        self._token = _correlation_id.set(self._correlation_id)
+        if self._request_local is not None:
+            self._request_local.request_id = self._correlation_id
+
+    def __exit__(self, *_error: object) -> None:
+        _correlation_id.reset(self._token)
+        if self._request_local is not None:
+            self._request_local.request_id = None
 
 
 def _request_id() -> str | None:

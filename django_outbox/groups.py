@@ -115,6 +115,7 @@ class GroupProcessor(Processor):
         using = inbox.database_of(inbox.received_class())
         connection = connections[using]
         maker = inbox.row_maker(self.subscription.queue)
+        processing = tracing.processing_in(self.subscription.destination, self.subscription.queue)
         until = time.monotonic() + _LONGEST_SECONDS
         identities: set[str] = set()
         with transaction.atomic(using=using):
@@ -123,7 +124,7 @@ class GroupProcessor(Processor):
                     if job.identity is not None and job.identity in identities:
                         break  # Delivered twice: the next group finds what comes of this one.
                     identities.update([job.identity] if job.identity is not None else [])
-                    trials.append(None if job.identity in seen else self._try(job, connection, maker))
+                    trials.append(None if job.identity in seen else self._try(job, connection, maker, processing))
                     if time.monotonic() > until or not self._shares or self._pause(0):
                         break
             rows = [trial.payload.message for trial in trials if trial is not None and trial.is_to_be_recorded]
@@ -132,11 +133,13 @@ class GroupProcessor(Processor):
             else:
                 prove_sound(connection)
 
-    def _try(self, job: Job, connection: BaseDatabaseWrapper, rows: inbox.RowMaker) -> Trial:
+    def _try(
+        self, job: Job, connection: BaseDatabaseWrapper, rows: inbox.RowMaker, processing: tracing.Processing
+    ) -> Trial:
         """Run one callback. Raises ``Broken``, or what the database raises, when the group cannot go on."""
         with (
             correlation.bind(job.headers.get("dop-correlation-id") or str(uuid.uuid4())),
-            tracing.processing([job.headers], self.subscription.destination, self.subscription.queue) as span,
+            processing([job.headers]) as span,
         ):
             payload = cast("GroupPayload", self._payload(job, GroupPayload, rows))
             trial = Trial(job, payload)

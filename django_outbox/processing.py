@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
 from dataclasses import dataclass
 from enum import Enum
@@ -200,11 +201,13 @@ class Processor:
 
     def _run(self, payload: Payload) -> Exception | SystemExit | None:
         """Run the callback and return what it raised."""
+        started = time.perf_counter()
         try:
-            with self._duration.time():
-                self.subscription.callback(payload)
+            self.subscription.callback(payload)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is the message's
             return error
+        finally:
+            self._duration.observe(time.perf_counter() - started)
         return None
 
     def _conclude(self, payload: Payload, job: Job, error: Exception | SystemExit | None) -> Ending:

@@ -19,8 +19,10 @@ from django_outbox import settings
 from django_outbox.tracecontext import well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    Processing = Callable[[Sequence[Mapping[str, Any]]], AbstractContextManager["ProcessSpan"]]
 
 _NAME = "django_outbox"
 _carried: ContextVar[Mapping[str, str] | None] = ContextVar("django_outbox_trace_context", default=None)
@@ -64,13 +66,23 @@ def processing(
     With OpenTelemetry a span of the kind "consumer" is current: the child of the one message's span, or linked to those
     of several. Where no tracer is configured there is no span, and the one message's context goes on as it is.
     """
-    if not settings.TRACE_CONTEXT or not messages:
-        return nullcontext(_NO_SPAN)
-    otel = _otel()
+    return processing_in(destination, queue)(messages)
+
+
+def processing_in(destination: str, queue: str) -> Processing:
+    """Return ``processing`` for messages of one subscription. Keep it no longer than for a group: tracers may come."""
+    is_on = settings.TRACE_CONTEXT
+    otel = _otel() if is_on else None
     tracer = None if otel is None else otel.tracer()
-    if tracer is not None:
-        return _traced(otel, tracer, messages, destination, queue)
-    return _Continued(otel, well_formed(messages[0]) if len(messages) == 1 else {})
+
+    def process(messages: Sequence[Mapping[str, Any]]) -> AbstractContextManager[ProcessSpan]:
+        if not messages or not is_on:
+            return nullcontext(_NO_SPAN)
+        if tracer is not None:
+            return _traced(otel, tracer, messages, destination, queue)
+        return _Continued(otel, well_formed(messages[0]) if len(messages) == 1 else {})
+
+    return process
 
 
 @contextmanager

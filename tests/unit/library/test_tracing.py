@@ -15,7 +15,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from django_outbox import enqueue, tracing
+from django_outbox.groups import processor_of
 from django_outbox.models import Published
+from django_outbox.processing import Job
+from django_outbox.subscription import Subscription
 from django_outbox.testing import MemoryBroker, deliver, make_payload, run_relay
 from django_outbox.tracecontext import well_formed, without_malformed
 
@@ -189,6 +192,16 @@ class TestWithOpenTelemetry:
         finished = _span_named(spans, "process /topic/orders")
         assert [f"{link.context.trace_id:032x}" for link in finished.links] == [TRACE_ID]
         assert finished.parent is None
+
+    def test_each_message_of_a_group_has_a_span_in_a_trace_of_its_own(self, spans: InMemorySpanExporter) -> None:
+        processor = processor_of(Subscription(_republish, "/topic/orders", "billing", group=10), lambda _seconds: False)
+        contexts = [f"00-{number:032x}-{SPAN_ID}-01" for number in (7, 8)]
+        processor.handle_many([Job.of("{}", {"dop-msg-id": value[:35], "traceparent": value}) for value in contexts])
+        made = [span for span in spans.get_finished_spans() if span.name == "process /topic/orders"]
+        assert [span.context.trace_id for span in made] == [7, 8]
+        assert [row.headers["traceparent"][3:35] for row in Published.objects.order_by("added")] == [
+            value[3:35] for value in contexts
+        ]
 
     @pytest.mark.parametrize("value", ["nonsense", "00-", "\u00e9"])
     def test_a_malformed_context_of_a_foreign_message_starts_a_new_trace(
