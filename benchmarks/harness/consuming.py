@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Consumed:
-    """How a queue was worked off: messages a second that reached the inbox, and the most memory the worker held.
+    """How a queue was worked off: messages a second that reached the inbox, and the most memory a worker held.
 
-    ``processor`` is what a message cost in microseconds of processor time: the worker, the broker and the database.
+    ``processor`` is what a message cost in microseconds of processor time: the workers, the broker and the database.
     """
 
     rate: float
@@ -37,9 +38,10 @@ def consume(
     count: int,
     *arguments: str,
     conn_max_age: int | None = 0,
+    workers: int = 1,
     **settings: Any,
 ) -> Consumed:
-    """Have one subscriber work off a queue of ``count`` messages.
+    """Have ``workers`` subscribers, a process each, work off a queue of ``count`` messages.
 
     ``callback`` is one of ``benchmarks/project``; ``arguments`` are options of ``manage.py subscribe``, ``settings``
     entries of DJANGO_OUTBOX_PATTERN, ``conn_max_age`` is Django's.
@@ -48,10 +50,15 @@ def consume(
     queue = on.declare_by(product, callback, destination)
     product.empty()
     on.fill_queue(queue, count)
-    running = product.running(
-        "subscribe", callback, destination, queue, *arguments, conn_max_age=conn_max_age, **settings
-    )
-    with running as process, product.connect() as connection:
+    with ExitStack() as stack, product.connect() as connection:
+        processes = [
+            stack.enter_context(
+                product.running(
+                    "subscribe", callback, destination, queue, *arguments, conn_max_age=conn_max_age, **settings
+                )
+            )
+            for _ in range(workers)
+        ]
 
         def handled() -> int:
             found = connection.execute("SELECT count(*) FROM received").fetchone()
@@ -60,7 +67,7 @@ def consume(
         def spent() -> dict[str, float]:
             servers = {"broker": on.rabbitmq.pid, "database": on.postgres.pid}
             return {
-                "worker": processor_seconds(process.pid),
+                "worker": sum(processor_seconds(process.pid) for process in processes),
                 **{name: family_seconds(pid) for name, pid in servers.items() if pid is not None},
             }
 
@@ -68,4 +75,4 @@ def consume(
         pace = rate(f"{product.name} consumes", handled, count, at_first=lambda first: begun.append((first, spent())))
         [(first, before)] = begun
         costs = {who: (after - before[who]) * 1e6 / (count - first) for who, after in spent().items()}
-        return Consumed(pace, peak_megabytes(process.pid), costs)
+        return Consumed(pace, max(peak_megabytes(process.pid) for process in processes), costs)
