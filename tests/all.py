@@ -1,11 +1,11 @@
 """Run every tier, side by side where they do not need each other: `make test`.
 
 Most tests wait for servers, so there are two lanes of about the same length. The first is printed as it goes: what the
-library needs, then the node. The second is printed when both are through: every broker with every database, other
-versions, then the operator with an API server of its own. The node, its images and its tools are built meanwhile
-(minutes when nothing is cached, seconds otherwise). What has to be alone comes last. Each group ends with pytest's own
-closing lines; at the very end the failed tests of all groups are named again. The exit code is 1 when any failed, or
-when docs/conformance.md does not say what the tests showed.
+library needs, then the node. The second is printed when both are through: every broker with every database, what needs
+no server, other versions, then the operator with an API server of its own. The node, its images and its tools are built
+meanwhile (minutes when nothing is cached, seconds otherwise). What has to be alone comes last. Each group ends with
+pytest's own closing lines; at the very end the failed tests of all groups are named again. The exit code is 1 when any
+failed, or when docs/conformance.md does not say what the tests showed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ REPORTS = ROOT / ".rig" / "reports"
 BUILD_DEADLINE_SECONDS = 40 * 60
 
 CONFORMANCE = "tests/integration/conformance"
-LOCAL_TIERS = ("tests/unit", "tests/contract", "tests/integration", f"--ignore={CONFORMANCE}")
+LOCAL_TIERS = ("tests/contract", "tests/integration", f"--ignore={CONFORMANCE}")
+UNIT_TIERS = ("tests/unit",)
 NODE_TIERS = ("tests/e2e",)
 CLUSTER_TIERS = ("tests/chart", "tests/cluster")
 # By itself: what it measures is what the faults do, not what a busy machine does.
@@ -66,7 +67,8 @@ def _first_lane(built: Future[bool], arguments: list[str]) -> list[int]:
 
 def _second_lane(built: Future[bool], arguments: list[str]) -> list[versions.Ended]:
     """Run what goes beside the first lane; nothing is printed, so that neither lane cuts the other's lines."""
-    ended = [_unprinted((CONFORMANCE,), arguments), *versions.run(arguments)]
+    ended = [_unprinted(tiers, arguments) for tiers in ((CONFORMANCE,), UNIT_TIERS)]
+    ended += versions.run(arguments)
     return [*ended, _unprinted(CLUSTER_TIERS, arguments)] if built.result() else ended
 
 
