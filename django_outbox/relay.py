@@ -2,8 +2,8 @@
 
 ``manage.py publish`` runs a ``Relay``. Claims are short transactions (``store``), the network is never waited for
 inside one, and a row is marked as sent only after the broker's receipt for it. What happens to rows without one is
-decided in ``isolation.py`` and ``retry.py``; this module carries it out and keeps going: a broker or a database that
-goes away is waited for, and costs no row an attempt.
+decided in ``isolation.py`` and ``retry.py`` and written down by ``bookkeeping.py``. A broker or a database that goes
+away is waited for (``endurance.py``), and costs no row an attempt.
 """
 
 from __future__ import annotations
@@ -11,28 +11,27 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 from django.db import Error as DatabaseTrouble
 
 from django_outbox import metrics, settings, store
-from django_outbox.accounting import about, note_sent
 from django_outbox.bases import worker_backoff_seconds
 from django_outbox.blocking import Blocking
+from django_outbox.bookkeeping import Bookkeeper
 from django_outbox.composing import compose
+from django_outbox.endurance import Endurance, GaveUp
 from django_outbox.exceptions import BrokerRefused, BrokerUnavailable
-from django_outbox.isolation import Isolation, Verdict
+from django_outbox.isolation import Isolation
 from django_outbox.lifecycle import EXIT_ASKED_TO_STOP, EXIT_GAVE_UP
 from django_outbox.overlap import Overlap
 from django_outbox.pace import Pace
-from django_outbox.retry import RetryPolicy
 from django_outbox.store import Share
-from django_outbox.transport.base import Patience, Unsettled
+from django_outbox.transport.base import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from uuid import UUID
+    from collections.abc import Sequence
 
     from django_outbox.health import Health
     from django_outbox.lifecycle import StopSignal
@@ -44,10 +43,6 @@ logger = logging.getLogger("django_outbox_pattern")
 DEFAULT_SHUTDOWN_SECONDS = 30.0
 # A lost connection is opened again at once; this keeps a broker that drops each new one from being hammered.
 RECONNECT_PAUSE_SECONDS = 0.2
-# How long a row waits that may or may not be why the broker was silent.
-DEFER_SECONDS = 5.0
-_DATABASE_BACKOFF_LIMIT = 10.0
-_ERROR_LIMIT = 2000
 # Rows that have failed before: how many at a time, and how long each may keep the others waiting. They, and the rows
 # with a key, are looked for after so many full batches at the latest.
 _SUSPECTS_AT_A_TIME = 10
@@ -84,18 +79,6 @@ class RelayOptions:
         )
 
 
-# What becomes of the later rows of the key, by ORDER_ON_FAILURE.
-_FOLLOWERS = {
-    "block": ". The later messages of its key wait until it is retried or removed",
-    "park": ". The later messages of its key are parked behind it",
-    "skip": ". The later messages of its key go on without it",
-}
-
-
-class _GaveUpError(Exception):
-    """The time to stop is over and work is still in flight."""
-
-
 class Relay:
     """Moves rows from the outbox to the broker until it is asked to stop."""
 
@@ -107,8 +90,6 @@ class Relay:
         # Apart: what one share does to the connection must not make the batches of the other small.
         self.isolations = {share: Isolation(options.batch_size) for share in (Share.UNKEYED, Share.KEYED)}
         self.blocking = Blocking(health)
-        self.retry = RetryPolicy.from_settings()
-        self._stop_by: float | None = None
         self._connect_failures = 0
         self._lost_because: str | None = None
         self._host = ""
@@ -117,7 +98,9 @@ class Relay:
         self._keys_are_busy = False
         self._notified = False
         self.pace = Pace(options.idle_wait)
-        self._overlap = Overlap(self._settle, self._release, options.lease / _FRESH_PART)
+        self._endurance = Endurance(options.using, stop, health, options.shutdown_timeout)
+        self._books = Bookkeeper(options.using, stop, self._endurance)
+        self._overlap = Overlap(self._books.settle, self._books.release, options.lease / _FRESH_PART)
 
     def run(self) -> int:
         """Publish until asked to stop; return the process's exit code."""
@@ -128,7 +111,7 @@ class Relay:
                 if self._connected() and self._broker_reads():
                     self._publish_or_wait()
             self._overlap.end()
-        except _GaveUpError:
+        except GaveUp:
             # The trouble itself has been logged each time it was met.
             logger.error(  # noqa: TRY400
                 "Stopped with work in flight: its claims end by themselves and its rows are sent again"
@@ -208,7 +191,7 @@ class Relay:
         isolation = self.isolations[Share.UNKEYED]
         for done, row in enumerate(claim.rows, start=1):
             if not self._send(claim, [row], patience, isolation) or self.stop.is_set():
-                self._give_back(claim.token, [other.id for other in claim.rows[done:]], Verdict.RELEASE)
+                self._books.give_back(claim, [other.id for other in claim.rows[done:]])
                 break
         return len(claim.rows)
 
@@ -243,10 +226,7 @@ class Relay:
             self._overlap.keep(store.claim(self.options.batch_size, self.options.lease, self.options.using))
         except DatabaseTrouble as error:
             # What is on the wire has to be concluded first.
-            self._ride_out(error, failures=1)
-
-    def _release(self, claim: Claim) -> None:
-        self._give_back(claim.token, [row.id for row in claim.rows], Verdict.RELEASE)
+            self._endurance.ride_out(error)
 
     def wake(self) -> None:
         """Look into the outbox now; from any thread."""
@@ -262,7 +242,7 @@ class Relay:
             self.health.set_ready("database", ok=True, reason="answers")
             claimed = 0 if due is not None and not due else self.publish_batch(due)
         except DatabaseTrouble as error:
-            self._ride_out(error, failures=1)
+            self._endurance.ride_out(error)
             return
         if claimed or source == "notify":
             self.pace.hurry()
@@ -298,7 +278,7 @@ class Relay:
             self.health.set_ready("broker", ok=False, reason=str(error))
             seconds = worker_backoff_seconds(self._connect_failures)
             logger.warning("%s Trying again in %.1f s.", error, seconds)
-            self._rest(seconds)
+            self._endurance.rest(seconds)
             return False
         return True
 
@@ -310,66 +290,11 @@ class Relay:
             self.health.set_ready("broker", ok=False, reason="the connection was lost, connecting again")
 
     def _conclude(self, claim: Claim, rows: Sequence[ClaimedRow], report: SendReport, isolation: Isolation) -> None:
-        """Write down what became of a batch, and count it."""
+        """Have it judged and written down what became of a batch."""
         sent = [row for row in rows if row.id not in report.unsent]
-        verdict = isolation.judge(sent, report)
-        unanswered = [row for row in sent if row.id not in report.confirmed and row.id not in report.refused]
-        failures = [self._failure(row, report.refused[row.id], "refused") for row in sent if row.id in report.refused]
-        if verdict is Verdict.CHARGE and not self.stop.is_set():
-            reason = str(report.unsettled or Unsettled.TIMEOUT)
-            failures += [self._failure(row, report.detail, reason) for row in unanswered]
-            unanswered = []
-        self._settle(claim, sent, report)
-        if failures:
-            self._persist(lambda: store.charge(claim.token, failures, self.options.using))
-        self._give_back(claim.token, [row.id for row in unanswered], verdict)
-        self._give_back(claim.token, list(report.unsent), Verdict.RELEASE)
+        again = self._books.conclude(claim, sent, report, isolation.judge(sent, report))
         if report.unsettled is not None:
-            self._after_loss(report, len(unanswered) + len(report.unsent), isolation.limit)
-
-    def _settle(self, claim: Claim, sent: Sequence[ClaimedRow], report: SendReport) -> None:
-        if not report.confirmed:
-            return
-        ids = list(report.confirmed)
-        kept = self._persist(lambda: store.settle(claim.token, ids, self.options.using))
-        if kept < len(ids):
-            logger.warning(
-                "%d of %d sent messages had been claimed anew meanwhile and may be sent twice",
-                len(ids) - kept,
-                len(ids),
-            )
-        note_sent(sent, report.confirmed)
-
-    def _failure(self, row: ClaimedRow, error: str, reason: str) -> store.Failure:
-        failures = row.retry + 1
-        rest = self.retry.seconds_until_next(failures)
-        metrics.PUBLISHED.labels(destination=row.destination, result="error").inc()
-        if rest is None:
-            logger.error(
-                "Message no published with id: %s, parked as failed after %d sends: %s%s",
-                row.id,
-                failures,
-                error,
-                "" if row.key is None else _FOLLOWERS[settings.ORDER_ON_FAILURE],
-                extra=about(row) | {"attempts": failures},
-            )
-        else:
-            metrics.PUBLISH_RETRIES.labels(destination=row.destination, reason=reason).inc()
-            logger.warning(
-                "Message with id %s failed for the %d. time, next in %.0f s: %s",
-                *(row.id, failures, rest, error),
-                extra=about(row) | {"attempts": failures, "retry_in": rest},
-            )
-        return store.Failure(row_id=row.id, failures=failures, rest=rest, error=_storable(error))
-
-    def _give_back(self, token: UUID, ids: list[UUID], verdict: Verdict) -> None:
-        using = self.options.using
-        if not ids:
-            return
-        if verdict is Verdict.DEFER and not self.stop.is_set():
-            self._persist(lambda: store.defer(token, ids, DEFER_SECONDS, using))
-        else:
-            self._persist(lambda: store.release(token, ids, using))
+            self._after_loss(report, again, isolation.limit)
 
     def _after_loss(self, report: SendReport, unanswered: int, limit: int) -> None:
         self._note_loss(str(report.unsettled))
@@ -383,46 +308,5 @@ class Relay:
         self.stop.wait(RECONNECT_PAUSE_SECONDS)
 
     def _patience(self, seconds: float) -> Patience:
-        return Patience(deadline=time.monotonic() + seconds, tick=self.health.beat, limit=self._stop_deadline)
-
-    def _stop_deadline(self) -> float | None:
-        """Return when stopping must be done, None while nobody asked for it."""
-        if self._stop_by is None and self.stop.is_set():
-            self._stop_by = time.monotonic() + self.options.shutdown_timeout
-        return self._stop_by
-
-    def _persist(self, write: Callable[[], Any]) -> Any:
-        """Write what the broker already did; a database that is away is waited for: to forget is to send twice."""
-        failures = 0
-        while True:
-            try:
-                return write()
-            except DatabaseTrouble as error:
-                failures += 1
-                self._ride_out(error, failures)
-                deadline = self._stop_deadline()
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise _GaveUpError from error
-
-    def _ride_out(self, error: Exception, failures: int) -> None:
-        """Drop the database connection and rest a little; the next statement opens a new one."""
-        seconds = min(2.0 ** min(failures - 1, 10), _DATABASE_BACKOFF_LIMIT)
-        self.health.set_ready("database", ok=False, reason=f"{type(error).__name__}: {error}".strip())
-        logger.warning("The database does not work, trying again in %.0f s: %s", seconds, error)
-        connections[self.options.using].close()
-        self._rest(seconds)
-
-    def _rest(self, seconds: float) -> None:
-        """Wait without looking dead; return at once when asked to stop, except that a little is always waited."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self.health.beat()
-            if self.stop.wait(min(left, 1.0)):
-                # A stopped loop may come here again and again until its deadline: it must not spin.
-                time.sleep(min(left, RECONNECT_PAUSE_SECONDS))
-                return
-
-
-def _storable(error: str) -> str:
-    """Return the broker's words as a text column takes them."""
-    return error.replace("\0", "")[:_ERROR_LIMIT]
+        deadline = time.monotonic() + seconds
+        return Patience(deadline=deadline, tick=self.health.beat, limit=self._endurance.deadline)

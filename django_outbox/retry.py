@@ -1,7 +1,7 @@
 """When a row that the broker refused is sent again: a decision, without input or output.
 
 The first failures are tried again at once, then the row rests for a long pause, then it is tried at an even pace until
-it has failed as often as it may. ``relay.py`` asks; ``store`` writes the answer on the row, so it outlives the
+it has failed as often as it may. ``bookkeeping.py`` asks; ``store`` writes the answer on the row, so it outlives the
 process. A broker that is down counts as no failure of any row.
 """
 

@@ -15,9 +15,9 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_outbox import metrics, store
-from django_outbox import relay as relay_module
+from django_outbox import bookkeeping, metrics, store
 from django_outbox.choices import StatusChoice
+from django_outbox.endurance import Endurance
 from django_outbox.health import Health
 from django_outbox.lifecycle import StopSignal
 from django_outbox.models import Published
@@ -55,10 +55,10 @@ class PatientStop(StopSignal):
 def no_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make back-offs pass at once."""
 
-    def rest(self: Relay, seconds: float) -> None:
-        self.stop.wait(max(seconds, 0.5))
+    def rest(self: Endurance, seconds: float) -> None:
+        self._stop.wait(max(seconds, 0.5))
 
-    monkeypatch.setattr(Relay, "_rest", rest)
+    monkeypatch.setattr(Endurance, "rest", rest)
 
 
 @pytest.fixture
@@ -286,7 +286,7 @@ def test_a_row_with_headers_that_are_no_object_fails_alone(broker: MemoryBroker,
 
 
 def test_an_error_with_nul_in_it_can_be_stored(broker: MemoryBroker, stop: PatientStop) -> None:
-    assert relay_module._storable("a\0b" + "c" * 9999) == "ab" + "c" * 1998
+    assert bookkeeping._storable("a\0b" + "c" * 9999) == "ab" + "c" * 1998
 
 
 def test_two_relays_send_no_row_twice(broker: MemoryBroker, stop: PatientStop) -> None:
@@ -319,7 +319,7 @@ def test_only_a_batch_that_went_through_counts_as_the_loops_success(
     broker: MemoryBroker, stop: PatientStop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gauge = mock.Mock()
-    monkeypatch.setattr(relay_module.metrics, "LOOP_LAST_SUCCESS", gauge)
+    monkeypatch.setattr(metrics, "LOOP_LAST_SUCCESS", gauge)
     broker.dies_of.add("deadly")
     _create(2, "deadly")
     relay = _relay(broker, stop)
