@@ -97,3 +97,23 @@ def test_rows_with_and_without_a_key_do_not_hold_each_other_up(project: Project,
     publisher = project.publish("--batch-size", "20")
     publisher.wait_sent(500)
     assert project.database.rows("SELECT count(*) FROM published WHERE retry > 0") == [(1,)], "only the first is tried"
+
+
+def test_a_claim_whose_statement_is_kept_follows_the_settings_and_its_limit(project: Project, queue: Queue) -> None:
+    project.database.fill(queue.destination, 4, keys=1)
+    project.database.rows("UPDATE published SET status = -1 WHERE body ->> 'n' = '0'")
+    project.database.rows("UPDATE published SET retry = 1 WHERE body ->> 'n' = '1'")
+    project.database.fill(queue.destination, 3)
+    printed = project.python("""
+from django.test import override_settings
+from django_outbox import store
+counts = []
+for policy in ("block", "skip", "block"):
+    with override_settings(DJANGO_OUTBOX_PATTERN={"ORDER_ON_FAILURE": policy}):
+        for limit, share in ((9, store.Share.TROUBLED), (2, store.Share.UNKEYED), (9, store.Share.UNKEYED)):
+            claim = store.claim(limit, 60, share=share)
+            counts.append(len(claim.rows))
+            store.release(claim.token, [row.id for row in claim.rows])
+print(counts)
+""")
+    assert printed.splitlines()[-1] == "[0, 2, 3, 1, 2, 3, 0, 2, 3]"
