@@ -22,41 +22,41 @@ GROUP = ["--group", "100"]
 PEER = {"DEFAULT_STOMP_QUEUE_HEADERS": {"durable": "true", "auto-delete": "false", "prefetch-count": "100"}}
 
 
-def ours(on: Stage, scale: Scale) -> dict[str, float]:
-    """Return the rate of ours."""
-    options = ["--concurrency", str(THREADS), "--prefetch", "200"]
-    return consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600).figures("ours")
+def ours(on: Stage, scale: Scale, *options: str, name: str, workers: int = 1) -> dict[str, float]:
+    """Return the rate of ours, as many threads in all whatever the workers."""
+    threads = ["--concurrency", str(THREADS // workers)]
+    done = consume(on, on.ours, CALLBACK, scale.of(10_000), *threads, *options, conn_max_age=600, workers=workers)
+    return done.figures(name)
+
+
+def alone(on: Stage, scale: Scale) -> dict[str, float]:
+    """Return the rate of one of our workers."""
+    return ours(on, scale, "--prefetch", "200", name="ours")
 
 
 def grouped(on: Stage, scale: Scale) -> dict[str, float]:
-    """Return the rate of ours where messages share transactions."""
-    options = [*GROUP, "--concurrency", str(THREADS), "--prefetch", "800"]
-    return consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600).figures("ours, grouped")
+    """Return the rate of one of our workers where messages share transactions."""
+    return ours(on, scale, *GROUP, "--prefetch", "800", name="ours, grouped")
 
 
-def peer(on: Stage, scale: Scale) -> dict[str, float]:
-    """Return the rate of the peer."""
-    return consume(on, on.peer, CALLBACK, scale.of(4000), conn_max_age=600, **PEER).figures("peer")
-
-
-def ours_by_two(on: Stage, scale: Scale) -> dict[str, float]:
+def alone_by_two(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of two of our workers."""
-    options = ["--concurrency", str(THREADS // WORKERS), "--prefetch", "100"]
-    done = consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600, workers=WORKERS)
-    return done.figures("ours, two workers")
+    return ours(on, scale, "--prefetch", "100", name="ours, two workers", workers=WORKERS)
 
 
 def grouped_by_two(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of two of our workers where messages share transactions."""
-    options = [*GROUP, "--concurrency", str(THREADS // WORKERS), "--prefetch", "400"]
-    done = consume(on, on.ours, CALLBACK, scale.of(10_000), *options, conn_max_age=600, workers=WORKERS)
-    return done.figures("ours, grouped, two workers")
+    return ours(on, scale, *GROUP, "--prefetch", "400", name="ours, grouped, two workers", workers=WORKERS)
+
+
+def peer(on: Stage, scale: Scale, name: str = "peer", workers: int = 1) -> dict[str, float]:
+    """Return the rate of the peer."""
+    return consume(on, on.peer, CALLBACK, scale.of(4000), conn_max_age=600, workers=workers, **PEER).figures(name)
 
 
 def peer_by_two(on: Stage, scale: Scale) -> dict[str, float]:
     """Return the rate of two of the peer's workers."""
-    done = consume(on, on.peer, CALLBACK, scale.of(4000), conn_max_age=600, workers=WORKERS, **PEER)
-    return done.figures("peer, two workers")
+    return peer(on, scale, "peer, two workers", WORKERS)
 
 
 def bare(on: Stage, scale: Scale) -> dict[str, float]:
@@ -69,10 +69,10 @@ SCENARIO = Scenario(
     title="consume, a callback that writes a row, best settings",
     unit="messages/s",
     measures={
-        "ours": ours,
+        "ours": alone,
         "grouped": grouped,
         "peer": peer,
-        "ours by two": ours_by_two,
+        "ours by two": alone_by_two,
         "grouped by two": grouped_by_two,
         "peer by two": peer_by_two,
         "bare": bare,

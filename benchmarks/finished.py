@@ -18,13 +18,15 @@ import json, time
 from statistics import median
 from django.db import connection, transaction
 from django_outbox import store
+def undo(work):
+    with transaction.atomic():
+        work()
+        transaction.set_rollback(True)
 def milliseconds(work):
     times = []
     for n in range(21):
         started = time.perf_counter()
-        with transaction.atomic():
-            work()
-            transaction.set_rollback(True)
+        undo(work)
         times.append(1000 * (time.perf_counter() - started))
     return median(times)
 def explained(work):
@@ -34,10 +36,9 @@ def explained(work):
         taken.append(plan[0]["Planning Time"] + plan[0]["Execution Time"])
         return execute(sql, params, many, context)
     taken = []
-    for n in range(21):
-        with transaction.atomic(), connection.execute_wrapper(explain):
-            work()
-            transaction.set_rollback(True)
+    with connection.execute_wrapper(explain):
+        for n in range(21):
+            undo(work)
     return median(taken)
 print(json.dumps({
     "claim query of 1": explained(lambda: store.claim(1, 60)),
