@@ -74,8 +74,9 @@ def _run_on(found: Stage, wish: Wish, clock: Clock) -> Report:
         recovery = _settled(found, wish.settle, clock, since=faults.last_end)
         restless = [] if recovery is None else _restless(found)
         # Not one more look: the controller-manager, just restarted, may report on a Deployment a moment before it.
-        is_as_it_should_be = recovery is not None and _settled(found, _QUIET_SECONDS, clock) is not None
-        wrong = [] if is_as_it_should_be else complaints(found.snapshot())
+        if recovery is not None and _settled(found, _QUIET_SECONDS, clock) is None:
+            recovery = None
+        wrong = complaints(found.snapshot()) if recovery is None else []
         supervisor.end()
     for process in found.operators.values():
         process.stop(20)
