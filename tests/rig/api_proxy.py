@@ -131,7 +131,7 @@ class ApiProxy:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _stop(self) -> None:
-        # No handler is cancelled: asyncio leaves the socket of a TLS handshake that is cancelled to the collector.
+        # No handler is cancelled: the connection that its request waits on could stay open until it is collected.
         self._stopping = True
         await self._site.stop()
         while self._passing:
