@@ -137,18 +137,15 @@ def test_a_deployment_of_somebody_else_is_not_touched(
     served: Cluster, name: str, shared_operator: OperatorProcess
 ) -> None:
     served.apply(web(f"{name}-pub"))
-    before = served.wait(
-        "deployment", f"{name}-pub", "observed", lambda found: found.get("status", {}).get("conditions")
-    )
+    before = served.must_get("deployment", f"{name}-pub")
     served.apply(publisher(name))
     ready = served.wait_condition("obpub", name, "Ready", "False", "NameConflict")
     assert f"Deployment {name}-pub is needed for the workers" in ready["message"]
     served.wait_event(name, "NameConflict")
     shared_operator.wait_looks(3, "Publisher")
-    assert (
-        served.must_get("deployment", f"{name}-pub")["metadata"]["resourceVersion"]
-        == before["metadata"]["resourceVersion"]
-    )
+    now = served.must_get("deployment", f"{name}-pub")
+    assert (now["metadata"]["uid"], now["spec"]) == (before["metadata"]["uid"], before["spec"])
+    assert served.writers("deployment", f"{name}-pub") <= {"user", "kube-controller-manager"}
     served.kubectl("delete", "deployment", f"{name}-pub")
     served.wait("deployment", f"{name}-pub", "ours", lambda found: found["metadata"].get("ownerReferences"))
 
