@@ -105,14 +105,14 @@ class BatchProcessor(Processor):
             inbox.record_all([payload.message for payload in payloads if not payload.is_decided])
             if transaction.get_rollback(using=using):
                 raise RolledBack("the callback had its transaction rolled back")
-        return [self._ending(payload) for payload in payloads]
+        return [self._ending(payload, job) for payload, job in zip(payloads, jobs, strict=True)]
 
-    def _ending(self, payload: BatchPayload) -> Ending:
+    def _ending(self, payload: BatchPayload, job: Job) -> Ending:
         if payload.nacked:
             return self._refused(payload)
         if payload.asked:
             return self._failed(payload.reason or "the callback asked for another try", asked=payload.asked)
-        return ACK
+        return ACK if payload.acked else job.recorded()
 
     def _divide(self, jobs: list[Job], error: BaseException, retries: int) -> list[Ending]:
         """Handle the halves of a batch that failed; blame a message that stands alone."""

@@ -120,6 +120,7 @@ class ConsumerEngine:
         else:
             if self.health.ready().ok:
                 metrics.LOOP_LAST_SUCCESS.labels(ROLE).set_to_current_time()
+            self._settler.flush()
             self._forwarder.tend()
             self._stop.wait(_LOOK_SECONDS)
 
@@ -199,6 +200,7 @@ class ConsumerEngine:
         self.health.set_ready("subscription", False, "not subscribed: the connection was lost")
         metrics.BROKER_CONNECTED.labels(link.host).set(0)
         logger.warning("Lost the broker at %s: %s. Reconnecting.", link.host, reason, extra=self._about())
+        self._settler.flush()
         link.close(timeout=1.0)
         self._short_lives = self._short_lives + 1 if time.monotonic() - self._linked_at < _SOUND_SECONDS else 0
         if self._short_lives > 1:
@@ -211,7 +213,7 @@ class ConsumerEngine:
         try:
             batching = self.subscription.batching
             wait = batching.seconds if batching else 0.0
-            while deliveries := self._buffer.take_many(self._processor.at_once, wait, on_idle=connections.release):
+            while deliveries := self._take(wait):
                 # The broker gives the others to somebody else, or to us again.
                 standing = [delivery for delivery in deliveries if delivery.link.is_connected()]
                 try:
@@ -221,6 +223,14 @@ class ConsumerEngine:
                     self._let_go(standing, error)
         finally:
             connections.close_all()
+
+    def _take(self, wait: float) -> list[Delivery]:
+        """Return what to handle next, nothing at the end."""
+        most = self._processor.at_once
+        if len(self._buffer) < most:
+            # Whoever may have to wait lets nobody wait for it.
+            self._settler.flush()
+        return self._buffer.take_many(most, wait, on_idle=connections.release)
 
     @staticmethod
     def _let_go(deliveries: list[Delivery], error: Exception) -> None:
@@ -275,6 +285,7 @@ class ConsumerEngine:
         self._returner.join(_LOOK_SECONDS)
         if not unfinished:
             self._forwarder.close()
+        self._settler.flush()
         if self.link is not None:
             self.link.close()
             metrics.BROKER_CONNECTED.labels(self.link.host).set(0)

@@ -61,6 +61,8 @@ class Ending:
 
     outcome: Outcome
     failure: Failure | None = None
+    is_recorded: bool = False
+    """Whether the inbox knows the message by now, so that another delivery of it changes nothing."""
 
     @property
     def is_failure(self) -> bool:
@@ -68,7 +70,8 @@ class Ending:
         return self.outcome in (Outcome.ERROR, Outcome.NACK)
 
 
-LEFT, ACK, DUPLICATE = Ending(Outcome.LEFT), Ending(Outcome.ACK), Ending(Outcome.DUPLICATE)
+LEFT, ACK = Ending(Outcome.LEFT), Ending(Outcome.ACK)
+RECORDED, DUPLICATE = Ending(Outcome.ACK, is_recorded=True), Ending(Outcome.DUPLICATE, is_recorded=True)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ class Job:
     def name(self) -> str:
         """Return what to call the message in logs."""
         return self.identity or str(self.headers.get("message-id"))
+
+    def recorded(self) -> Ending:
+        """Return how the message ends when its inbox row has been committed: one without an identity is not known."""
+        return ACK if self.identity is None else RECORDED
 
 
 class Processor:
@@ -248,7 +255,9 @@ class Processor:
             return self._refused(payload)
         if payload.duplicate:
             return self._duplicate(job)
-        if payload.committed or (payload.saved and self._visible(payload)):
+        if payload.committed:
+            return job.recorded()
+        if payload.saved and self._visible(payload):
             return ACK
         return self._judge_unsaved(payload, job)
 

@@ -3,7 +3,8 @@
 A message that failed is copied to where it goes next, and only when the broker has confirmed the copy is the original
 acknowledged. A retry that cannot be had makes a dead letter; if no copy can be sent at all the original is refused, and
 the broker moves it to the dead letters by itself, without the story. So nothing is lost; at worst, when the confirm is
-lost or the process ends between the two steps, both exist. ``consumer.py`` makes one settler for its workers.
+lost or the process ends between the two steps, both exist. Messages that took effect are ``acknowledging.py``'s.
+``consumer.py`` makes one settler for its workers.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from django_outbox import metrics, settings
+from django_outbox.acknowledging import Acknowledger
 from django_outbox.forwarding import Copy, Fate, Forwarder
 from django_outbox.processing import DONE, Outcome
 from django_outbox.story import attempts_of, delay_before_next, tell
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from django_outbox.link import Delivery, Link
+    from django_outbox.link import Delivery
     from django_outbox.processing import Ending
     from django_outbox.story import Failure
     from django_outbox.subscription import Subscription
@@ -37,6 +39,7 @@ class Settler:
     def __init__(self, subscription: Subscription, forwarder: Forwarder) -> None:
         self.subscription = subscription
         self._forwarder = forwarder
+        self._acknowledger = Acknowledger(subscription.effective_prefetch, self._count)
 
     def show_zeros(self) -> None:
         """Export each series before its first event: Prometheus sees no increase in one that begins at 1."""
@@ -48,31 +51,17 @@ class Settler:
             series.labels(queue)
 
     def settle_all(self, ended: Sequence[tuple[Delivery, Ending]]) -> None:
-        """Do what the endings ask for; what is only to be acknowledged goes to the broker in one piece."""
-        done: dict[Link, list[tuple[Delivery, Ending]]] = {}
-        others: list[tuple[Delivery, Ending]] = []
-        for pair in ended:
-            if pair[1].outcome in DONE:
-                done.setdefault(pair[0].link, []).append(pair)
-            else:
-                others.append(pair)
-        for link, acknowledged in done.items():
-            if link.ack_all([delivery for delivery, _ in acknowledged]):
-                self._count(acknowledged)
-        for delivery, ending in others:
-            self.settle(delivery, ending)
+        """Do what the endings ask for. Nothing is said on a link that is gone: the broker delivers again."""
+        done = [pair for pair in ended if pair[1].outcome in DONE]
+        if done:
+            self._acknowledger.add(done)
+        for delivery, ending in ended:
+            if ending.failure is not None and self._part_with(delivery, ending.failure):
+                self._count([(delivery, ending)])
 
-    def settle(self, delivery: Delivery, ending: Ending) -> None:
-        """Do what the ending asks for. Nothing is said on a link that is gone: the broker delivers again."""
-        outcome = ending.outcome
-        if outcome is Outcome.LEFT:
-            return
-        if ending.failure is not None:
-            if not self._part_with(delivery, ending.failure):
-                return
-        elif not delivery.link.ack(delivery):
-            return
-        self._count([(delivery, ending)])
+    def flush(self) -> None:
+        """Send the acknowledgements that wait for others."""
+        self._acknowledger.flush()
 
     def _count(self, ended: Sequence[tuple[Delivery, Ending]]) -> None:
         """Count deliveries that were settled; a label is looked up once for all of them."""

@@ -100,7 +100,9 @@ def test_two_deliveries_of_one_message_in_a_batch_take_effect_once() -> None:
 def test_messages_without_an_id_are_not_taken_for_each_other() -> None:
     calls = Calls()
     jobs = [Job.of('"a"', headers()), Job.of('"b"', headers())]
-    assert _outcomes(_processor(calls).handle_many(jobs)) == [ACK, ACK]
+    endings = _processor(calls).handle_many(jobs)
+    assert _outcomes(endings) == [ACK, ACK]
+    assert not any(ending.is_recorded for ending in endings)
     assert calls.batches == [["a", "b"]]
     assert Received.objects.filter(msg_id=None).count() == 2
 
@@ -145,6 +147,7 @@ def test_single_messages_can_be_refused_put_off_or_acknowledged_without_a_row() 
 
     endings = _processor(callback).handle_many(_jobs("a", "b", "c", "d", "e"))
     assert _outcomes(endings) == [NACK, ERROR, ACK, ACK, ACK]
+    assert [ending.is_recorded for ending in endings] == [False, False, False, True, True]
     assert endings[0].failure is not None
     assert endings[0].failure.error == "unknown customer"
     assert endings[1].failure is not None

@@ -12,7 +12,7 @@ from django_outbox import batch_callback, inbox
 from django_outbox.exceptions import ConfigurationError, Reject
 from django_outbox.groups import processor_of
 from django_outbox.models import Received
-from django_outbox.processing import Ending, Job, Outcome, Processor
+from django_outbox.processing import RECORDED, Ending, Job, Outcome, Processor
 from django_outbox.subscription import Subscription
 from tests.django_project.events.models import Effect
 from tests.unit.library.consume.doubles import Pause, headers
@@ -221,9 +221,9 @@ def test_messages_that_are_handled_again_keep_nobody_waiting() -> None:
                 raise OperationalError("deadlock")
 
     rounds = _processor(callback).rounds(_jobs("a", "b", "c"))
-    assert next(rounds) == {1: Ending(ACK), 2: Ending(ACK)}
+    assert next(rounds) == {1: RECORDED, 2: RECORDED}
     assert _state() == (["b", "c"], ["b", "c"])
-    assert next(rounds) == {0: Ending(ACK)}
+    assert next(rounds) == {0: RECORDED}
     assert list(rounds) == []
 
 
@@ -242,7 +242,7 @@ def test_a_message_seen_by_nobody_fails_alone_when_the_unforeseen_happens(monkey
     monkeypatch.setattr(inbox, "record_all", refuse)
     monkeypatch.setattr(processor, "_handle", handle_or_fail)
     rounds = processor.rounds(_jobs("a", "b"))
-    assert next(rounds) == {0: Ending(ACK)}
+    assert next(rounds) == {0: RECORDED}
     with pytest.raises(MemoryError):
         next(rounds)
 

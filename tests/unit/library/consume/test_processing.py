@@ -12,7 +12,7 @@ from django.test import override_settings
 from django_outbox import correlation, inbox
 from django_outbox.exceptions import Reject, RetryLater
 from django_outbox.models import Received
-from django_outbox.processing import Outcome, decode
+from django_outbox.processing import ACK, DUPLICATE, Outcome, decode
 from django_outbox.story import Asked, Failure
 from tests.unit.library.consume.doubles import Pause, headers, processor
 
@@ -85,6 +85,15 @@ def test_a_refused_message_stays_refused_when_the_callback_raises_after_it() -> 
 
 def test_an_explicit_acknowledgement_is_enough() -> None:
     assert processor(lambda payload: payload.ack()).process("{}", headers()) is Outcome.ACK
+
+
+def test_only_a_message_that_the_inbox_knows_counts_as_recorded() -> None:
+    known = headers(dop_msg_id="m-1")
+    assert processor(_save).handle("{}", known).is_recorded
+    assert processor(_save).handle("{}", known) == DUPLICATE
+    assert DUPLICATE.is_recorded
+    assert processor(_save).handle("{}", headers()) == ACK, "it has no id to be known by"
+    assert processor(lambda payload: payload.ack()).handle("{}", headers(dop_msg_id="m-2")) == ACK, "it has no row"
 
 
 @pytest.mark.parametrize("error", [ValueError("bug"), SystemExit(1), RecursionError()])

@@ -31,7 +31,7 @@ FAILED = Ending(Outcome.ERROR, Failure("ValueError: no"))
 REFUSED = Ending(Outcome.NACK, Failure("refused", final=True))
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeLink:
     """A link that remembers how its deliveries were settled."""
 
@@ -45,6 +45,9 @@ class FakeLink:
     def ack(self, _delivery: Delivery) -> bool:
         self.settled += ["ACK"] if self.connected else []
         return self.connected
+
+    def ack_all(self, deliveries: Sequence[Delivery]) -> bool:
+        return all(self.ack(delivery) for delivery in deliveries)
 
     def nack(self, _delivery: Delivery) -> bool:
         self.settled += ["NACK"] if self.connected else []
@@ -95,7 +98,7 @@ class Desk:
 
     def settle(self, ending: Ending, raw: bytes | None = None, **given: str) -> None:
         delivery = Delivery("{}", headers(**given), self.link, raw)  # type: ignore[arg-type]
-        self.settler.settle(delivery, ending)
+        self.settler.settle_all([(delivery, ending)])
 
     def _declare(self) -> None:
         self.declared.append(1)
@@ -246,7 +249,8 @@ def test_a_connection_is_not_kept_for_longer_than_a_deleted_queue_may_go_unnotic
 
 def test_a_header_that_no_frame_can_say_is_left_out_of_the_copy() -> None:
     desk = Desk()
-    desk.settler.settle(Delivery("{}", {**headers(), "a:b": "c", "color": "blue"}, desk.link), FAILED)  # type: ignore[arg-type]
+    delivery = Delivery("{}", {**headers(), "a:b": "c", "color": "blue"}, desk.link)  # type: ignore[arg-type]
+    desk.settler.settle_all([(delivery, FAILED)])
     assert "a:b" not in desk.wire.sent[0].headers
     assert desk.wire.sent[0].headers["color"] == "blue"
 
