@@ -265,8 +265,8 @@ class ConsumerEngine:
             yield dict.fromkeys(sorted(left), Ending(Outcome.ERROR, Failure.of(error)))
 
     def _pause(self, seconds: float) -> bool:
-        """Sleep in a worker's name, until the worker is asked to stop."""
-        return self._stop.wait(seconds)
+        """Sleep in a worker's name, until the worker is asked to stop; without seconds, only tell whether it was."""
+        return self._stop.wait(seconds) if seconds > 0 else self._stop.is_set()
 
     def _report_database(self, reason: str | None) -> None:
         if reason is not None or not self.health.is_good("database"):
