@@ -27,33 +27,30 @@ class Completion:
         self._max_depth = wellformed.depth_of(connections[using])
         self._make_headers = headers_maker()
 
-    def complete(self, message: Published) -> str | None:
+    def complete(self, message: Published) -> None:
         """Append the version to the destination and make the headers, once for a row that is not written yet.
 
-        Returns the body as JSON where it had to be written to be checked, None where it is still to be written. Raises
-        ``InvalidMessage`` for what the database or a broker could not hold.
+        Raises ``InvalidMessage`` for what the database or a broker could not hold.
         """
         before = message._completed_destination
         if not message._state.adding or (before is not None and before == message.destination):
-            return None
-        body = self._check(message)
+            return
+        self._check(message)
         if message.version:
             message.destination = f"{message.destination}.{message.version}"
         message._completed_destination = message.destination
         message.headers = self._make_headers(message)
         if watching.watchers:
             watching.announce(message)
-        return body
 
-    def _check(self, message: Published) -> str | None:
+    def _check(self, message: Published) -> None:
         message.key = wellformed.check_key(message.key)
         wellformed.check_destination(message.destination, message.version)
         takes_null, encoder = _body_of(type(message))
         if message.body is None and not takes_null:
             raise InvalidMessage("The body is None, which the column cannot hold. Give a body such as {}.")
-        body = wellformed.check_body(message.body, self._max_depth, encoder)
+        wellformed.check_body(message.body, self._max_depth, encoder)
         wellformed.check_headers(message.headers)
-        return body
 
 
 @lru_cache(maxsize=64)

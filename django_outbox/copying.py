@@ -18,7 +18,7 @@ from django_outbox import compiled
 from django_outbox.choices import StatusChoice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from django.db.models import Model
 
@@ -38,10 +38,9 @@ def suits(rows: Sequence[Model], using: str) -> bool:
     return len(rows) >= LEAST_ROWS and _can_copy(connections[using])
 
 
-def copy(rows: Sequence[Model], using: str, written: Mapping[str, Sequence[str | None]] | None = None) -> bool:
+def copy(rows: Sequence[Model], using: str) -> bool:
     """Write new rows of one model in the transaction that is open, without signals.
 
-    ``written`` has for columns of JSON the rows' documents as text, None for those that are still to be written.
     Returns False when these rows or this database cannot be written to so, and nothing was done. Raises what Django
     raises for errors of the database.
     """
@@ -57,7 +56,7 @@ def copy(rows: Sequence[Model], using: str, written: Mapping[str, Sequence[str |
 
     def execute(sql: str, *_: Any) -> None:
         with connection.wrap_database_errors, cursor.cursor.copy(sql) as stream:
-            for block in _blocks(plan, rows, written or {}):
+            for block in _blocks(plan, rows):
                 stream.write(block)
 
     with connection.cursor() as cursor:
@@ -77,9 +76,7 @@ def _can_copy(connection: Any) -> bool:
     return hasattr(connection.connection, "pgconn")
 
 
-def _blocks(
-    plan: compiled.Insertion, rows: Sequence[Model], written: Mapping[str, Sequence[str | None]]
-) -> Iterator[str]:
+def _blocks(plan: compiled.Insertion, rows: Sequence[Model]) -> Iterator[str]:
     """Return the lines of the rows, many at a time: so columns are written, whose values are mostly of one kind."""
     zone = UTC if settings.USE_TZ else None
     for start in range(0, len(rows), BLOCK_ROWS):
@@ -87,19 +84,8 @@ def _blocks(
         for name in plan.stamped:
             for given in block:
                 given[name] = datetime.now(zone)
-        ready = {name: texts[start : start + BLOCK_ROWS] for name, texts in written.items()}
-        columns = [
-            _ready(ready.get(column.name)) or _texts(column, [given[column.name] for given in block])
-            for column in plan.columns
-        ]
+        columns = [_texts(column, [given[column.name] for given in block]) for column in plan.columns]
         yield "\n".join([*map("\t".join, zip(*columns, strict=True)), ""])
-
-
-def _ready(texts: Sequence[str | None] | None) -> list[str] | None:
-    """Return texts that somebody has written in COPY's text format, None unless there is one for each row."""
-    if texts is None or None in texts:
-        return None
-    return [_escaped(text) for text in texts if text is not None]
 
 
 def _texts(column: Column, values: list[Any]) -> list[str]:

@@ -42,23 +42,21 @@ class PublishedQuerySet(models.QuerySet["Published"]):
         messages = list(objs)
         self._for_write = True
         completion = Completion(self.db)
-        bodies = [completion.complete(message) for message in messages]
-        if args or any(kwargs.values()) or not self._are_written(messages, bodies):
+        for message in messages:
+            completion.complete(message)
+        if args or any(kwargs.values()) or not self._are_written(messages):
             messages = super().bulk_create(messages, *args, **kwargs)
         if messages:
             notify_after_commit(self.db)
         return messages
 
-    def _are_written(self, messages: list[Published], bodies: list[str | None]) -> bool:
-        """Write the rows in the quickest way; False when only Django's own ``bulk_create`` can do it.
-
-        ``bodies`` are theirs as JSON, as far as that is written.
-        """
+    def _are_written(self, messages: list[Published]) -> bool:
+        """Write the rows in the quickest way; False when only Django's own ``bulk_create`` can do it."""
         model = self.model
         if not messages or any(type(message) is not model or message.pk is None for message in messages):
             return False
         with transaction.atomic(using=self.db, savepoint=False):
-            return copying.copy(messages, self.db, {"body": bodies}) or compiled.insert(messages, self.db)
+            return copying.copy(messages, self.db) or compiled.insert(messages, self.db)
 
 
 class Published(models.Model):

@@ -48,13 +48,10 @@ class Unreadable:
     why: str
 
 
-def check_body(body: Any, max_depth: int = MAX_DEPTH, encoder: type[json.JSONEncoder] | None = None) -> str | None:
-    """Return a body as JSON, None for what is no value but something that the database works out.
-
-    Raises ``InvalidMessage``, which names the place, for a body that JSON or a database cannot hold.
-    """
+def check_body(body: Any, max_depth: int = MAX_DEPTH, encoder: type[json.JSONEncoder] | None = None) -> None:
+    """Raise ``InvalidMessage``, which names the place, for a body that JSON or a database cannot hold."""
     if hasattr(body, "resolve_expression"):
-        return None
+        return  # Not a value but something that the database works out.
     try:
         text = jsontext.writer(encoder, allow_nan=False)(body)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
@@ -63,7 +60,6 @@ def check_body(body: Any, max_depth: int = MAX_DEPTH, encoder: type[json.JSONEnc
     # A look at the text costs next to nothing; only what may be wrong is walked through.
     if ("\\u" in text and _SUSPICIOUS.search(text)) or text.count("[") + text.count("{") > max_depth:
         _find(body, "body", max_depth, encoder)
-    return text
 
 
 def check_headers(headers: Any) -> None:
