@@ -54,11 +54,9 @@ class Acknowledger:
             now = self._clock()
             is_slow, self._last = now - self._last > _QUICK_SECONDS, now
             self._waiting += ended
-            can_wait = all(ending.is_recorded for _, ending in ended)
-            if can_wait and not is_slow and len(self._waiting) < self._most:
-                return
-            due, self._waiting = self._waiting, []
-        self._send(due)
+            is_due = is_slow or len(self._waiting) >= self._most
+        if is_due or not all(ending.is_recorded for _, ending in ended):
+            self.flush()
 
     def flush(self) -> None:
         """Acknowledge what waits."""

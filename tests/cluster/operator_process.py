@@ -65,10 +65,11 @@ class Cluster:
         assert found is not None, f"{kind} {name} does not exist"
         return found
 
-    def writers(self, kind: str, name: str) -> set[str]:
-        """Return the managers of an object's fields: the name of everybody who has written to it."""
+    def writes(self, kind: str, name: str) -> list[dict[str, Any]]:
+        """Return an object's managed fields: who has written to it, and what."""
         text = self.kubectl("get", kind, name, "--show-managed-fields", "-o", "json")
-        return {entry["manager"] for entry in json.loads(text)["metadata"]["managedFields"]}
+        found: list[dict[str, Any]] = json.loads(text)["metadata"]["managedFields"]
+        return found
 
     def list(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,20 +41,13 @@ def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             yield inside
 
 
-def managers(deployment: dict[str, Any]) -> set[str]:
+def managers(cluster: Cluster, name: str) -> set[str]:
     """Who owns `replicas` of a Deployment."""
     return {
         entry["manager"]
-        for entry in deployment["metadata"].get("managedFields", [])
+        for entry in cluster.writes("deployment", name)
         if "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
     }
-
-
-def with_managers(cluster: Cluster, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        cluster.kubectl("get", "deployment", name, "--show-managed-fields", "-o", "json")
-    )
-    return found
 
 
 def wait_workers(cluster: Cluster, name: str, number: int) -> set[str]:
@@ -115,7 +107,7 @@ def test_handing_the_number_over_to_keda_and_back_changes_nothing_at_that_moment
         "deployment",
         f"{name}-sub",
         "ours no more",
-        lambda _: "outbox-operator" not in managers(with_managers(kinds, f"{name}-sub")),
+        lambda _: "outbox-operator" not in managers(kinds, f"{name}-sub"),
     )
     assert handed["spec"]["replicas"] == 4
     assert wait_workers(kinds, name, 4) == workers, "workers were stopped in between"
@@ -129,7 +121,7 @@ def test_handing_the_number_over_to_keda_and_back_changes_nothing_at_that_moment
         "deployment",
         f"{name}-sub",
         "ours again",
-        lambda _: "outbox-operator" in managers(with_managers(kinds, f"{name}-sub")),
+        lambda _: "outbox-operator" in managers(kinds, f"{name}-sub"),
     )
     assert taken["spec"]["replicas"] == 3
     assert wait_workers(kinds, name, 3) == workers, "workers were stopped in between"

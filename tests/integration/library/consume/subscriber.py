@@ -32,6 +32,13 @@ class Database(ServerDatabase):
         """How often the message of this key changed the database."""
         return int(self.rows("SELECT count(*) FROM events_effect WHERE key = %s", key)[0][0])
 
+    def counts(self, pattern: str) -> tuple[int, int]:
+        """How many effects there are of the keys LIKE a pattern, and of how many keys."""
+        ((effects, keys),) = self.rows(
+            "SELECT count(*), count(DISTINCT key) FROM events_effect WHERE key LIKE %s", pattern
+        )
+        return effects, keys
+
     def inbox(self, msg_id: str) -> list[str | None]:
         """The consumers that the inbox knows to have handled a message."""
         return [row[0] for row in self.rows("SELECT consumer FROM received WHERE msg_id = %s ORDER BY 1", msg_id)]
@@ -63,6 +70,10 @@ class Broker:
     def depth(self, queue: str) -> int | None:
         """How many messages wait; None when there is no such queue."""
         return self.server.queue_depth(queue)
+
+    def unacknowledged(self, queue: str) -> int:
+        """How many messages of a queue are in somebody's hands, as the broker last counted; -1 before it has."""
+        return int((self.server.api.queue(queue) or {}).get("messages_unacknowledged", -1))
 
     def wait_for_depth(self, queue: str, depth: int, subscriber: Subscriber | None = None) -> None:
         """Wait until so many messages wait in the queue."""

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from tests.integration.library.consume.filling import fill
 
 if TYPE_CHECKING:
-    from tests.integration.library.consume.subscriber import Broker, Database, Subscribers
+    from tests.integration.library.consume.subscriber import Broker, Database, Subscriber, Subscribers
 
 PREFETCH = ("--prefetch", "100")
 COUNT = 20
-EFFECTS = "SELECT count(*), count(DISTINCT key) FROM events_effect WHERE key LIKE %s"
 
 
 def keys_of(queue: str) -> list[str]:
@@ -19,40 +18,38 @@ def keys_of(queue: str) -> list[str]:
     return [*(f"{queue}-{number}" for number in range(COUNT)), f"within-{queue}"]
 
 
-def unacknowledged(broker: Broker, queue: str) -> int:
-    return int((broker.server.api.queue(queue) or {}).get("messages_unacknowledged", -1))
+def start_up_to_the_slow_one(subscribers: Subscribers, broker: Broker, queue: str) -> Subscriber:
+    """Return a subscriber that has had all of them and is in the callback of the slow one."""
+    keys = keys_of(queue)
+    fill(subscribers, broker, queue, keys)
+    subscriber = subscribers.start("waits_where_told", f"/topic/{queue}", *PREFETCH).wait_ready()
+    subscriber.wait_for("the slow one begins", lambda: subscriber.began(keys[-1]))
+    return subscriber
 
 
 def test_a_slow_callback_holds_up_no_acknowledgement_of_the_messages_before_it(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
-    keys = keys_of(queue)
-    fill(subscribers, broker, queue, keys)
-    subscriber = subscribers.start("waits_where_told", f"/topic/{queue}", *PREFETCH).wait_ready()
-    subscriber.wait_for("the slow one begins", lambda: subscriber.began(keys[-1]))
-    subscriber.wait_for("it alone is in hand", lambda: unacknowledged(broker, queue) == 1)
+    subscriber = start_up_to_the_slow_one(subscribers, broker, queue)
+    subscriber.wait_for("it alone is in hand", lambda: broker.unacknowledged(queue) == 1)
     assert subscriber.metric("outbox_received_messages_total", queue=queue, result="ack") == COUNT
     subscriber.open_gate()
-    subscriber.wait_for("nothing is in hand", lambda: unacknowledged(broker, queue) == 0)
+    subscriber.wait_for("nothing is in hand", lambda: broker.unacknowledged(queue) == 0)
     assert subscriber.stop() == 0
-    assert database.rows(EFFECTS, f"%{queue}%") == [(COUNT + 1, COUNT + 1)]
+    assert database.counts(f"%{queue}%") == (COUNT + 1, COUNT + 1)
     assert broker.depth(queue) == 0
 
 
 def test_a_worker_killed_before_it_could_acknowledge_has_its_messages_take_effect_once(
     subscribers: Subscribers, broker: Broker, database: Database, queue: str
 ) -> None:
-    keys = keys_of(queue)
-    fill(subscribers, broker, queue, keys)
-    first = subscribers.start("waits_where_told", f"/topic/{queue}", *PREFETCH).wait_ready()
-    first.wait_for("the slow one begins", lambda: first.began(keys[-1]))
-    first.kill()
+    start_up_to_the_slow_one(subscribers, broker, queue).kill()
     second = subscribers.start("waits_where_told", f"/topic/{queue}", *PREFETCH).wait_ready()
     second.open_gate()
-    second.wait_for("every effect", lambda: database.rows(EFFECTS, f"%{queue}%") == [(COUNT + 1, COUNT + 1)])
-    second.wait_for("nothing is in hand", lambda: unacknowledged(broker, queue) == 0)
+    second.wait_for("every effect", lambda: database.counts(f"%{queue}%") == (COUNT + 1, COUNT + 1))
+    second.wait_for("nothing is in hand", lambda: broker.unacknowledged(queue) == 0)
     assert second.stop() == 0
-    assert database.rows(EFFECTS, f"%{queue}%") == [(COUNT + 1, COUNT + 1)]
+    assert database.counts(f"%{queue}%") == (COUNT + 1, COUNT + 1)
     assert (broker.depth(queue), broker.depth(f"DLQ.{queue}")) == (0, 0)
 
 
@@ -61,9 +58,9 @@ def test_a_subscriber_that_is_asked_to_stop_leaves_no_message_that_took_effect(
 ) -> None:
     fill(subscribers, broker, queue, keys_of(queue)[:COUNT])
     subscriber = subscribers.start("save", f"/topic/{queue}", *PREFETCH, "--concurrency", "3")
-    subscriber.wait_for("the first effects", lambda: database.rows(EFFECTS, f"%{queue}%")[0][0] > 0)
+    subscriber.wait_for("the first effects", lambda: database.counts(f"%{queue}%")[0] > 0)
     assert subscriber.stop() == 0
-    ((handled, once),) = database.rows(EFFECTS, f"%{queue}%")
+    handled, once = database.counts(f"%{queue}%")
     assert handled == once
     # What it had in hand comes back when the broker has taken note of its end.
     broker.wait_for_depth(queue, COUNT - handled, subscriber)

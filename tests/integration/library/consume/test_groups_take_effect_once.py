@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from tests.integration.library.consume.subscriber import Broker, Database, Subscriber, Subscribers
 
 RECEIVED = "outbox_received_messages_total"
-COUNTS = "SELECT count(*), count(DISTINCT key) FROM events_effect WHERE key LIKE %s"
 GROUP = ("--group", "50")
 
 
@@ -31,7 +30,7 @@ def test_messages_of_a_group_take_effect_and_one_that_fails_undoes_only_its_own(
     told = broker.server.get_messages(f"DLQ.{queue}")[0]["properties"]["headers"]
     assert (told["dop-msg-id"], told["dop-error"]) == (keys[30], f"ValueError: cannot handle {keys[30]}")
     assert subscriber.stop() == 0
-    assert database.rows(COUNTS, f"%{queue}-%") == [(59, 59)]
+    assert database.counts(f"%{queue}-%") == (59, 59)
     assert database.inbox(f"{queue}-7") == [queue]
     transactions = "SELECT count(DISTINCT xmin::text) FROM received WHERE consumer = %s"
     assert database.rows(transactions, queue)[0][0] < 59, "some of them shared a transaction"
@@ -46,7 +45,7 @@ def test_a_callback_that_spoils_the_shared_transaction_costs_the_others_nothing(
     subscriber.wait_for("every message", lambda: _settled(subscriber, queue, "ack") == 20)
     assert subscriber.stop() == 0
     assert "could not be committed together" in subscriber.text()
-    assert database.rows(COUNTS, f"%{queue}-%") == [(20, 20)]
+    assert database.counts(f"%{queue}-%") == (20, 20)
     assert broker.depth(f"DLQ.{queue}") == 0
 
 
@@ -75,10 +74,10 @@ def test_a_group_whose_subscriber_is_killed_takes_effect_once(
     first.kill()
     second = subscribers.start("waits_where_told", f"/topic/{queue}", *GROUP).wait_ready()
     second.open_gate()
-    second.wait_for("every effect", lambda: database.rows(COUNTS, f"%{queue}-%") == [(20, 20)])
+    second.wait_for("every effect", lambda: database.counts(f"%{queue}-%") == (20, 20))
     broker.wait_for_depth(queue, 0, second)
     assert second.stop() == 0
-    assert database.rows(COUNTS, f"%{queue}-%") == [(20, 20)]
+    assert database.counts(f"%{queue}-%") == (20, 20)
     assert broker.depth(queue) == 0
     assert broker.depth(f"DLQ.{queue}") == 0
 
@@ -92,6 +91,6 @@ def test_duplicates_in_groups_of_several_workers_take_effect_once(
     subscriber.wait_for("every message", lambda: _settled(subscriber, queue, "ack", "duplicate") == 180)
     assert _settled(subscriber, queue, "ack") == 60
     assert subscriber.stop() == 0
-    assert database.rows(COUNTS, f"{queue}-%") == [(60, 60)]
+    assert database.counts(f"{queue}-%") == (60, 60)
     assert broker.depth(queue) == 0
     assert broker.depth(f"DLQ.{queue}") == 0
